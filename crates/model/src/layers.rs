@@ -1,0 +1,167 @@
+//! The Burn modules of a finite network: one node per layer of the architecture.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+
+use crate::activation::Activation;
+use crate::tap::Tap;
+
+/// What flows between two layers, for a batch of `n` samples.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// Vectors, `[n, d]`.
+    Flat(Tensor<2>),
+    /// Images, `[n, channels, height, width]`.
+    Image(Tensor<4>),
+}
+
+/// A fully connected layer, `z = w_scale * a W + b_scale * b`.
+#[derive(Module, Debug)]
+pub struct DenseNode {
+    /// The weights `W`, `[fan_in, units]`, N(0, 1) at initialisation.
+    pub weight: Param<Tensor<2>>,
+    /// The biases `b`, `[units]`, when `sigma_b > 0`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// `sigma_w / sqrt(fan_in)`.
+    pub w_scale: f64,
+    /// `sigma_b`.
+    pub b_scale: f64,
+}
+
+impl DenseNode {
+    /// Input: `[n, fan_in]`, output: `[n, units]`.
+    pub fn forward(&self, a: Tensor<2>) -> Tensor<2> {
+        // The scale is applied to the smaller operand, not to the weights.
+        let z = (a * self.w_scale).matmul(self.weight.val());
+        match &self.bias {
+            Some(bias) => z + (bias.val() * self.b_scale).unsqueeze(),
+            None => z,
+        }
+    }
+}
+
+/// A convolution, `z = w_scale * conv(a, W) + b_scale * b`.
+#[derive(Module, Debug)]
+pub struct ConvNode {
+    /// The weights `W`, `[channels_out, channels_in, kernel, kernel]`, N(0, 1) at initialisation.
+    pub weight: Param<Tensor<4>>,
+    /// The biases `b`, `[channels_out]`, when `sigma_b > 0`.
+    pub bias: Option<Param<Tensor<1>>>,
+    /// `sigma_w / sqrt(channels_in * kernel^2)`.
+    pub w_scale: f64,
+    /// `sigma_b`.
+    pub b_scale: f64,
+    /// Step between windows.
+    pub stride: usize,
+    /// Rows and columns of zeros on every side.
+    pub padding: usize,
+}
+
+impl ConvNode {
+    /// Input: `[n, channels_in, height, width]`, output: `[n, channels_out, height', width']`.
+    pub fn forward(&self, a: Tensor<4>) -> Tensor<4> {
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
+        let bias = self.bias.as_ref().map(|bias| bias.val() * self.b_scale);
+        conv2d(a * self.w_scale, self.weight.val(), bias, options)
+    }
+}
+
+/// The sum of two branches.
+#[derive(Module, Debug)]
+pub struct ResidualNode {
+    /// The block's layers.
+    pub branch: Vec<Node>,
+    /// The other branch; empty for the identity.
+    pub shortcut: Vec<Node>,
+}
+
+/// What a layer without weights does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operation {
+    /// An entrywise nonlinearity.
+    Activation(Activation),
+    /// The mean over windows of this side.
+    AveragePool(usize),
+    /// The maximum over windows of this side.
+    MaxPool(usize),
+    /// The mean over all positions.
+    GlobalAveragePool,
+    /// An image as a vector.
+    Flatten,
+}
+
+/// A layer without weights.
+#[derive(Module, Debug)]
+pub struct FixedNode {
+    /// What it does.
+    #[module(skip)]
+    pub operation: Operation,
+}
+
+impl FixedNode {
+    fn forward(&self, signal: Signal) -> Signal {
+        match (self.operation, signal) {
+            (Operation::Activation(activation), Signal::Flat(z)) => Signal::Flat(activation.forward(z)),
+            (Operation::Activation(activation), Signal::Image(z)) => Signal::Image(activation.forward(z)),
+            (Operation::AveragePool(window), Signal::Image(z)) => {
+                let options = AvgPoolOptions::new([window; 2]);
+                Signal::Image(avg_pool2d(z, options))
+            }
+            (Operation::MaxPool(window), Signal::Image(z)) => {
+                let options = MaxPoolOptions::new([window; 2]);
+                Signal::Image(max_pool2d(z, options))
+            }
+            (Operation::GlobalAveragePool, Signal::Image(z)) => {
+                let [n, c, h, w] = z.dims();
+                Signal::Flat(z.reshape([n, c, h * w]).mean_dim(2).squeeze_dim(2))
+            }
+            (Operation::Flatten, Signal::Image(z)) => Signal::Flat(z.flatten(1, 3)),
+            (operation, Signal::Flat(_)) => unreachable!("{operation:?} on vectors: Architecture::new refuses it"),
+        }
+    }
+}
+
+/// One layer of a network.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // networks have a handful of nodes
+pub enum Node {
+    /// Fully connected.
+    Dense(DenseNode),
+    /// Convolution.
+    Conv(ConvNode),
+    /// Sum of two branches.
+    Residual(ResidualNode),
+    /// No weights.
+    Fixed(FixedNode),
+}
+
+/// Runs a signal through nodes, showing every layer with weights to `tap`.
+pub(crate) fn forward(nodes: &[Node], mut signal: Signal, tap: &mut dyn Tap) -> Signal {
+    for node in nodes {
+        signal = match (node, signal) {
+            (Node::Dense(dense), Signal::Flat(a)) => {
+                let z = dense.forward(a.clone());
+                Signal::Flat(tap.dense(dense, a, z))
+            }
+            (Node::Conv(conv), Signal::Image(a)) => {
+                let z = conv.forward(a.clone());
+                Signal::Image(tap.conv(conv, a, z))
+            }
+            (Node::Residual(residual), signal) => {
+                let branch = forward(&residual.branch, signal.clone(), tap);
+                match (branch, forward(&residual.shortcut, signal, tap)) {
+                    (Signal::Flat(a), Signal::Flat(b)) => Signal::Flat(a + b),
+                    (Signal::Image(a), Signal::Image(b)) => Signal::Image(a + b),
+                    _ => unreachable!("branches of different shapes: Architecture::new refuses them"),
+                }
+            }
+            (Node::Fixed(fixed), signal) => fixed.forward(signal),
+            (Node::Dense(_), Signal::Image(_)) | (Node::Conv(_), Signal::Flat(_)) => {
+                unreachable!("a layer on the wrong kind of signal: Architecture::new refuses it")
+            }
+        };
+    }
+    signal
+}

@@ -1,0 +1,30 @@
+//! Random numbers: everything random hangs off one seed, through one counter-based stream per purpose.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+/// What a stream of random numbers is for. Streams of different purposes never overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The initial value of parameter number `index` of a network, in the order of its layers.
+    Parameter = 0,
+    /// The order of the samples in epoch number `index` of minibatch training.
+    Batches = 1,
+}
+
+/// The stream of one purpose and index under a seed. Streams are independent of each other and of the order in which
+/// they are asked for, so a value drawn from one never depends on how much another was used.
+///
+/// ```
+/// use rand::RngExt;
+/// use widenet_model::{Purpose, stream};
+///
+/// let first: u64 = stream(7, Purpose::Batches, 3).random();
+/// let again: u64 = stream(7, Purpose::Batches, 3).random();
+/// assert_eq!(first, again);
+/// ```
+pub fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha12Rng {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    rng.set_stream(((purpose as u64) << 56) | index);
+    rng
+}
