@@ -1,0 +1,46 @@
+//! What can go wrong with a kernel.
+
+/// Why a kernel was not built or not evaluated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum KernelError {
+    /// The samples do not have the kernel's input size.
+    #[error("samples have {found} features, but the kernel's architecture reads {expected}")]
+    InputSize {
+        /// Features of the architecture's input.
+        expected: usize,
+        /// Features of the samples given.
+        found: usize,
+    },
+    /// A sample holds NaN or an infinity.
+    #[error("sample {row}, feature {column} is {value}: every input must be finite")]
+    NotFinite {
+        /// Row of the sample, from 0.
+        row: usize,
+        /// Column of the feature, from 0.
+        column: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// The architecture has no kernel of this kind.
+    #[error("{place}: {problem}")]
+    Unsupported {
+        /// The layer, for instance `layer 3 (max_pool)`.
+        place: String,
+        /// Why not.
+        problem: String,
+    },
+    /// The device failed while computing.
+    #[error(transparent)]
+    Device(#[from] widenet_model::DeviceError),
+}
+
+/// Checks samples against an input size.
+pub(crate) fn check_samples(samples: &ndarray::ArrayView2<f64>, expected: usize) -> Result<(), KernelError> {
+    if samples.ncols() != expected {
+        return Err(KernelError::InputSize { expected, found: samples.ncols() });
+    }
+    match samples.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some(((row, column), &value)) => Err(KernelError::NotFinite { row, column, value }),
+    }
+}
