@@ -1,0 +1,42 @@
+//! Losses, and the kernel machines that a wide network is equivalent to when it is trained with them.
+//!
+//! A kernel machine is a function `g(x) = sum_i alpha_i K(x, x_i)`. Trained by (sub)gradient descent on
+//! `lambda/2 |beta|^2 + sum_i l(g(x_i), y_i)` from `alpha = 0`, its outputs follow
+//!
+//! `dg_t(x)/dt = -lambda g_t(x) - sum_i l'(g_t(x_i), y_i) K(x, x_i)`
+//!
+//! (Eq. 8 of Chen, Huang, Nguyen, Weng, "On the Equivalence between Neural Network and Support Vector Machine",
+//! NeurIPS 2021). A wide network trained on the same loss follows the same equation with its tangent kernel, which
+//! hardly moves when the network is wide: that is the equivalence. With the hinge loss the machine is the
+//! soft-margin SVM.
+//!
+//! This crate knows kernels as Gram matrices only; where they come from is not its concern.
+//!
+//! ```
+//! use ndarray::array;
+//! use widenet_machine::{Decay, Descent, Hinge, Loss, Objective};
+//!
+//! // The linear kernel of four points on a line.
+//! let x = array![[-2.0], [-1.0], [1.0], [2.0]];
+//! let gram = x.dot(&x.t());
+//! let labels = array![-1.0, -1.0, 1.0, 1.0];
+//!
+//! let objective = Objective::new(0.01, 4)?;
+//! let mut machine = Descent::new(objective, 0.1, Decay::Pegasos)?;
+//! for _ in 0..1000 {
+//!     machine.step(gram.view(), labels.view(), &Hinge, &[0, 1, 2, 3]);
+//! }
+//! let outputs = machine.outputs(gram.view());
+//! assert!(Hinge.mean(outputs.as_slice().unwrap(), labels.as_slice().unwrap()) < 0.1);
+//! # Ok::<(), widenet_machine::MachineError>(())
+//! ```
+
+mod dynamics;
+mod error;
+mod loss;
+mod objective;
+
+pub use dynamics::{Decay, Descent, check_gram, check_labels};
+pub use error::MachineError;
+pub use loss::{Hinge, Loss, LossName};
+pub use objective::Objective;

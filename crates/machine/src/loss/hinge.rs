@@ -1,0 +1,49 @@
+//! The hinge loss.
+
+use super::Loss;
+
+/// `l(z, y) = max(0, 1 - y z)` for labels -1/+1, the loss of the soft-margin support vector machine.
+///
+/// At the kink `y z = 1` the subgradient is 0, as in the paper (`1[y z < 1]`, Eq. 3). It is 1-Lipschitz, not smooth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hinge;
+
+impl Loss for Hinge {
+    fn value(&self, z: f64, y: f64) -> f64 {
+        // Not f64::max, which would turn NaN into 0 and hide a divergence.
+        let slack = 1.0 - y * z;
+        if slack <= 0.0 { 0.0 } else { slack }
+    }
+
+    fn derivative(&self, z: f64, y: f64) -> f64 {
+        if y * z < 1.0 { -y } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_by_hand() {
+        assert_eq!(Hinge.value(0.25, 1.0), 0.75);
+        assert_eq!(Hinge.value(0.25, -1.0), 1.25);
+        assert_eq!(Hinge.value(3.0, 1.0), 0.0);
+        assert_eq!(Hinge.derivative(0.25, 1.0), -1.0);
+        assert_eq!(Hinge.derivative(0.25, -1.0), 1.0);
+        assert_eq!(Hinge.derivative(3.0, 1.0), 0.0);
+        assert_eq!(Hinge.derivative(1.0, 1.0), 0.0, "no push at the kink");
+        assert!(Hinge.value(f64::NAN, 1.0).is_nan(), "divergence must show");
+        assert_eq!(Hinge.mean(&[0.25, 3.0], &[1.0, 1.0]), 0.375);
+    }
+
+    #[test]
+    fn the_derivative_is_the_slope() {
+        for y in [-1.0, 1.0] {
+            for z in [-2.0, -0.7, 0.0, 0.4, 2.5] {
+                let slope = (Hinge.value(z + 1e-6, y) - Hinge.value(z - 1e-6, y)) / 2e-6;
+                assert!((slope - Hinge.derivative(z, y)).abs() < 1e-9, "z = {z}, y = {y}");
+            }
+        }
+    }
+}
