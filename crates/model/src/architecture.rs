@@ -1,11 +1,11 @@
 //! The architecture: a short list of layers, read by the finite network and by the limit kernel alike.
 
-use std::fmt;
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
+use crate::shape::{Shape, next_shape, walk};
 
 /// One layer of an [`Architecture`].
 ///
@@ -120,35 +120,6 @@ pub struct Residual {
     pub shortcut: Vec<Layer>,
 }
 
-/// The shape of one sample between two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shape {
-    /// A vector with so many entries.
-    Flat(usize),
-    /// An image `[channels, height, width]`.
-    Image([usize; 3]),
-}
-
-impl Shape {
-    /// Number of entries.
-    pub fn size(&self) -> usize {
-        match *self {
-            Shape::Flat(d) => d,
-            Shape::Image([c, h, w]) => c * h * w,
-        }
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Shape::Flat(d) => write!(f, "[{d}]"),
-            Shape::Image([c, h, w]) => write!(f, "[{c}, {h}, {w}]"),
-        }
-    }
-}
-
 /// Why a list of layers is not an architecture. The message names the layer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ArchitectureError {
@@ -218,8 +189,8 @@ impl Architecture {
     ///
     /// # Errors
     ///
-    /// When a layer does not fit the shape that reaches it, couples samples, or has a scale that is not a finite
-    /// number >= 0; and when the last layer is not dense. The message names the layer.
+    /// When a layer does not fit the shape that reaches it, couples samples, is too large to address, or has a scale
+    /// that is not a finite number >= 0; and when the last layer is not dense. The message names the layer.
     pub fn new(input: Shape, layers: Vec<Layer>) -> Result<Self, ArchitectureError> {
         if input.size() == 0 {
             return Err(ArchitectureError::EmptyInput(input));
@@ -227,7 +198,7 @@ impl Architecture {
         walk(&layers, input, "", &mut |_| ())?;
         match layers.last() {
             Some(Layer::Dense(_)) => Ok(Self { input, layers }),
-            Some(other) => Err(ArchitectureError::Output(format!("{}", other.name()))),
+            Some(other) => Err(ArchitectureError::Output(other.name().into())),
             None => Err(ArchitectureError::Output("missing: there are no layers".into())),
         }
     }
@@ -268,14 +239,31 @@ impl Architecture {
         least
     }
 
-    /// The same architecture with every hidden layer scaled so that the narrowest one has `m` units or channels.
+    /// The same architecture with every hidden layer scaled so that the narrowest one has `m` units or channels. The
+    /// ratios between the layers are kept, rounded down to whole units.
+    ///
+    /// # Panics
+    ///
+    /// When a residual sum ties a hidden layer's width to the input, which does not grow: the branches agree at one
+    /// width only. Also when the scaled layers are too large to address.
     pub fn with_width(&self, m: NonZeroUsize) -> Self {
-        let mut scaled = self.clone();
-        let Some(least) = self.width() else { return scaled };
-        each_hidden(&mut scaled.layers, &mut |units| {
-            *units = NonZeroUsize::new(units.get() * m.get() / least).unwrap_or(m);
+        let mut layers = self.layers.clone();
+        let Some(least) = self.width() else { return self.clone() };
+        each_hidden(&mut layers, &mut |units| {
+            // In u128, where the product cannot overflow. It is at least m, because units >= least.
+            let scaled = units.get() as u128 * m.get() as u128 / least as u128;
+            *units = usize::try_from(scaled).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MAX);
         });
-        scaled
+        Self::new(self.input, layers).unwrap_or_else(|error| panic!("no network of width {m}: {error}"))
+    }
+
+    /// Number of weights and biases of the finite network.
+    pub fn parameter_count(&self) -> usize {
+        let mut count = 0_usize;
+        each_with_weights(&self.layers, self.input, &mut |weights, biases| {
+            count = count.saturating_add(weights).saturating_add(biases);
+        });
+        count
     }
 
     /// Whether any layer has a bias.
@@ -312,76 +300,186 @@ fn each_hidden(layers: &mut [Layer], visit: &mut dyn FnMut(&mut NonZeroUsize)) {
     }
 }
 
-/// Follows a shape through the layers, reporting it after each one.
-fn walk(
-    layers: &[Layer],
-    input: Shape,
-    prefix: &str,
-    report: &mut dyn FnMut(Shape),
-) -> Result<Shape, ArchitectureError> {
-    let mut shape = input;
-    for (index, layer) in layers.iter().enumerate() {
-        let place = format!("{prefix}layer {} ({})", index + 1, layer.name());
-        shape = next_shape(layer, shape, &place)?;
-        report(shape);
+/// Calls `visit` with the number of weights and of biases of every layer that has weights.
+fn each_with_weights(layers: &[Layer], mut shape: Shape, visit: &mut dyn FnMut(usize, usize)) {
+    for layer in layers {
+        match layer {
+            Layer::Dense(dense) => {
+                let units = dense.units.get();
+                visit(shape.size() * units, if dense.sigma_b != 0.0 { units } else { 0 });
+            }
+            Layer::Conv(conv) => {
+                let channels = conv.channels.get();
+                let weights = channels * shape.channels() * conv.kernel.get().pow(2);
+                visit(weights, if conv.sigma_b != 0.0 { channels } else { 0 });
+            }
+            Layer::Residual(residual) => {
+                each_with_weights(&residual.branch, shape, visit);
+                each_with_weights(&residual.shortcut, shape, visit);
+            }
+            _ => (),
+        }
+        shape = layer.output(shape);
     }
-    Ok(shape)
 }
 
-/// The shape after one layer.
-fn next_shape(layer: &Layer, shape: Shape, place: &str) -> Result<Shape, ArchitectureError> {
-    let refuse = |problem: String| Err(ArchitectureError::Layer { place: place.into(), problem });
-    let scales = |sigma_w: f64, sigma_b: f64| {
-        if sigma_w.is_finite() && sigma_w >= 0.0 && sigma_b.is_finite() && sigma_b >= 0.0 {
-            return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ArchitectureConfig, Block, Resnet};
+
+    fn count(n: usize) -> NonZeroUsize {
+        NonZeroUsize::new(n).unwrap()
+    }
+
+    fn dense(units: usize) -> Layer {
+        Layer::Dense(Dense { units: count(units), sigma_w: 1.0, sigma_b: 0.0 })
+    }
+
+    fn read(text: &str) -> Result<Architecture, toml_edit::de::Error> {
+        toml_edit::de::from_str(text)
+    }
+
+    const EVERY_LAYER: &str = r#"
+input = { image = [2, 8, 8] }
+layers = [
+  { conv = { channels = 6, kernel = 3, padding = 1, sigma_w = 1.25 } },
+  { activation = { leaky_relu = { slope = 0.1 } } },
+  { max_pool = { window = 2 } },
+  { residual = { branch = [{ conv = { channels = 6, kernel = 1, sigma_b = 0.5 } }, { activation = "erf" }] } },
+  { residual = { branch = [{ conv = { channels = 9, kernel = 3, stride = 2, padding = 1 } }], shortcut = [
+    { conv = { channels = 9, kernel = 1, stride = 2 } },
+  ] } },
+  { average_pool = { window = 2 } },
+  "flatten",
+  { dense = { units = 12, sigma_b = 0.25 } },
+  { dense = { units = 3 } },
+]
+"#;
+
+    #[test]
+    fn the_shape_is_followed_through_every_layer() {
+        let architecture = read(EVERY_LAYER).unwrap();
+        let expected = [
+            Shape::Image([6, 8, 8]),
+            Shape::Image([6, 8, 8]),
+            Shape::Image([6, 4, 4]),
+            Shape::Image([6, 4, 4]),
+            Shape::Image([9, 2, 2]),
+            Shape::Image([9, 1, 1]),
+            Shape::Flat(9),
+            Shape::Flat(12),
+            Shape::Flat(3),
+        ];
+        assert_eq!(architecture.shapes(), expected);
+        assert_eq!(architecture.output_size(), 3);
+        assert_eq!(architecture.input(), Shape::Image([2, 8, 8]));
+        assert_eq!(architecture.width(), Some(6));
+        assert!(architecture.has_bias());
+        // 2*6*9 + (6*6 + 6) + 6*9*9 + 6*9 + (9*12 + 12) + 12*3
+        assert_eq!(architecture.parameter_count(), 108 + 42 + 486 + 54 + 120 + 36);
+    }
+
+    #[test]
+    fn files_are_read_back_as_they_were_written() {
+        let architecture = read(EVERY_LAYER).unwrap();
+        let toml = toml_edit::ser::to_string(&architecture).unwrap();
+        assert_eq!(read(&toml).unwrap(), architecture);
+        let json = serde_json::to_string(&architecture).unwrap();
+        assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
+    }
+
+    #[test]
+    fn a_network_needs_an_input_and_a_dense_output() {
+        let refused = |input, layers| Architecture::new(input, layers).unwrap_err().to_string();
+        let empty = refused(Shape::Image([3, 0, 4]), vec![Layer::Flatten, dense(1)]);
+        assert_eq!(empty, "the input shape [3, 0, 4] has an axis of length 0");
+        assert!(refused(Shape::Flat(0), vec![dense(1)]).contains("[0]"));
+        assert!(refused(Shape::Flat(2), Vec::new()).contains("there are no layers"));
+        let last = refused(Shape::Flat(2), vec![dense(1), Layer::Activation(Activation::Relu)]);
+        assert!(last.ends_with("but it is activation"), "{last}");
+        let second = refused(Shape::Flat(2), vec![dense(1), Layer::Flatten, dense(1)]);
+        assert!(second.starts_with("layer 2 (flatten): needs an image"), "{second}");
+    }
+
+    #[test]
+    fn mistakes_in_a_file_are_refused_with_their_line() {
+        let refused = |layer: &str| {
+            let text = format!("input = {{ flat = 3 }}\nlayers = [\n  {{ dense = {{ units = 4 }} }},\n  {layer},\n]\n");
+            read(&text).unwrap_err().to_string()
+        };
+        for (layer, said) in [
+            ("{ dense = { units = 0 } }", "nonzero"),
+            ("{ dense = { units = -1 } }", "-1"),
+            ("{ dense = { units = 1, bias = true } }", "bias"),
+            ("{ dense = { } }", "units"),
+            ("{ dnse = { units = 1 } }", "dnse"),
+            ("{ activation = 'swish' }", "swish"),
+            ("{ activation = { leaky_relu = { slope = 0.1, a = 1 } } }", "`a`"),
+            ("{ average_pool = { window = 0 } }", "nonzero"),
+        ] {
+            let error = refused(layer);
+            assert!(error.contains("line 4") && error.contains(said), "{layer}: {error}");
         }
-        let problem = format!("sigma_w = {sigma_w}, sigma_b = {sigma_b}: both must be finite and not negative");
-        Err(ArchitectureError::Layer { place: place.into(), problem })
-    };
-    match (layer, shape) {
-        (Layer::Activation(_), shape) => Ok(shape),
-        (Layer::Dense(dense), Shape::Flat(_)) => {
-            scales(dense.sigma_w, dense.sigma_b)?;
-            Ok(Shape::Flat(dense.units.get()))
+        let error = read("input = { flat = 3 }\nlayers = []\nwidth = 3\n").unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("width"), "{error}");
+        let error = read("input = { flat = 3 }\nlayers = ['batch_norm']\n").unwrap_err().to_string();
+        assert!(error.contains("layer 1 (batch_norm): couples the samples"), "{error}");
+    }
+
+    #[test]
+    fn widths_scale_together() {
+        let architecture = Architecture::new(Shape::Flat(5), vec![dense(4), dense(10), dense(6), dense(2)]).unwrap();
+        assert_eq!(architecture.width(), Some(4));
+        let units = |architecture: &Architecture| -> Vec<usize> {
+            architecture.shapes().iter().map(Shape::size).collect()
+        };
+        assert_eq!(units(&architecture.with_width(count(8))), [8, 20, 12, 2]);
+        assert_eq!(units(&architecture.with_width(count(2))), [2, 5, 3, 2]);
+        // 10 / 4 and 6 / 4, rounded down.
+        assert_eq!(units(&architecture.with_width(count(1))), [1, 2, 1, 2]);
+        assert_eq!(architecture.with_width(count(4)), architecture);
+        let wide = architecture.with_width(count(1 << 20));
+        assert_eq!(wide.width(), Some(1 << 20));
+    }
+
+    #[test]
+    fn a_linear_model_has_no_width() {
+        let linear = Architecture::new(Shape::Flat(5), vec![dense(2)]).unwrap();
+        assert_eq!(linear.width(), None);
+        assert_eq!(linear.with_width(count(7)), linear);
+        assert!(!linear.has_bias());
+    }
+
+    #[test]
+    fn a_residual_network_keeps_its_sums_at_every_width() {
+        let config = ArchitectureConfig::Resnet(Resnet {
+            stem: count(4),
+            blocks: vec![
+                Block { channels: count(4), stride: count(1) },
+                Block { channels: count(6), stride: count(2) },
+                Block { channels: count(6), stride: count(1) },
+            ],
+            head: Default::default(),
+            activation: Activation::Relu,
+            outputs: count(3),
+            sigma_w: 1.0,
+            sigma_b: 0.0,
+        });
+        let architecture = config.build(Shape::Image([1, 9, 7])).unwrap();
+        assert_eq!(architecture.width(), Some(4));
+        for m in [1, 3, 4, 7, 32] {
+            let scaled = architecture.with_width(count(m));
+            assert_eq!(scaled.width(), Some(m));
+            assert_eq!(scaled.output_size(), 3);
+            assert_eq!(scaled.shapes()[2], Shape::Image([6 * m / 4, 5, 4]));
         }
-        (Layer::Dense(_), Shape::Image(_)) => {
-            refuse(format!("needs a vector but gets an image {shape}; put flatten or global_average_pool before it"))
-        }
-        (Layer::Conv(conv), Shape::Image([_, h, w])) => {
-            scales(conv.sigma_w, conv.sigma_b)?;
-            let (kernel, stride) = (conv.kernel.get(), conv.stride.get());
-            let side = |length: usize| (length + 2 * conv.padding).checked_sub(kernel).map(|rest| rest / stride + 1);
-            match (side(h), side(w)) {
-                (Some(h), Some(w)) => Ok(Shape::Image([conv.channels.get(), h, w])),
-                _ => refuse(format!(
-                    "a kernel of side {kernel} does not fit an image {shape} with padding {}",
-                    conv.padding
-                )),
-            }
-        }
-        (Layer::AveragePool(pool) | Layer::MaxPool(pool), Shape::Image([c, h, w])) => {
-            let window = pool.window.get();
-            if h % window != 0 || w % window != 0 {
-                return refuse(format!("windows of side {window} do not tile an image {shape}"));
-            }
-            Ok(Shape::Image([c, h / window, w / window]))
-        }
-        (Layer::GlobalAveragePool, Shape::Image([c, _, _])) => Ok(Shape::Flat(c)),
-        (Layer::Flatten, Shape::Image(_)) => Ok(Shape::Flat(shape.size())),
-        (Layer::Residual(residual), shape) => {
-            let branch = walk(&residual.branch, shape, &format!("{place}, branch, "), &mut |_| ())?;
-            let shortcut = walk(&residual.shortcut, shape, &format!("{place}, shortcut, "), &mut |_| ())?;
-            if branch != shortcut {
-                return refuse(format!("the branch gives {branch} but the shortcut {shortcut}; they must agree"));
-            }
-            Ok(branch)
-        }
-        (Layer::BatchNorm, _) => refuse(
-            "couples the samples of a batch, so that no sample has a derivative of its own; leave it out".into(),
-        ),
-        (Layer::Conv(_) | Layer::AveragePool(_) | Layer::MaxPool(_), Shape::Flat(_))
-        | (Layer::GlobalAveragePool | Layer::Flatten, Shape::Flat(_)) => {
-            refuse(format!("needs an image [channels, height, width] but gets a vector {shape}"))
-        }
+    }
+
+    #[test]
+    #[should_panic(expected = "layer 1 (residual): the branch gives [6] but the shortcut [3]")]
+    fn a_width_tied_to_the_input_does_not_scale() {
+        let residual = Layer::Residual(Residual { branch: vec![dense(3)], shortcut: Vec::new() });
+        let _ = Architecture::new(Shape::Flat(3), vec![residual, dense(1)]).unwrap().with_width(count(6));
     }
 }

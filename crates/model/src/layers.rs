@@ -165,3 +165,101 @@ pub(crate) fn forward(nodes: &[Node], mut signal: Signal, tap: &mut dyn Tap) -> 
     }
     signal
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Precision;
+    use burn::tensor::{Device, TensorCreationOptions, TensorData};
+
+    fn tensor<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
+        let options = TensorCreationOptions::new(Device::flex()).with_dtype(Precision::F64.dtype());
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), options)
+    }
+
+    fn parameter<const D: usize>(values: &[f64], shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::from_tensor(tensor(values, shape))
+    }
+
+    fn check<const D: usize>(found: Tensor<D>, shape: [usize; D], expected: &[f64]) {
+        assert_eq!(found.dims(), shape);
+        let found: Vec<f64> = found.try_into_data_as::<f64>().unwrap().try_to_vec().unwrap();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        }
+    }
+
+    fn image(operation: Operation, values: &[f64], shape: [usize; 4]) -> Tensor<4> {
+        match (FixedNode { operation }).forward(Signal::Image(tensor(values, shape))) {
+            Signal::Image(z) => z,
+            Signal::Flat(z) => panic!("{operation:?} gave vectors {:?}", z.dims()),
+        }
+    }
+
+    fn flat(operation: Operation, values: &[f64], shape: [usize; 4]) -> Tensor<2> {
+        match (FixedNode { operation }).forward(Signal::Image(tensor(values, shape))) {
+            Signal::Flat(z) => z,
+            Signal::Image(z) => panic!("{operation:?} gave images {:?}", z.dims()),
+        }
+    }
+
+    const ONE_TO_NINE: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+
+    #[test]
+    fn a_dense_layer_by_hand() {
+        let node = DenseNode {
+            weight: parameter(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2, 3]),
+            bias: Some(parameter(&[1.0, 0.0, -2.0], [3])),
+            w_scale: 0.5,
+            b_scale: 0.25,
+        };
+        // (2 * [1, 2, 3] - [4, 5, 6]) / 2 + [1, 0, -2] / 4, and the row of zeros.
+        let z = node.forward(tensor(&[2.0, -1.0, 0.0, 0.0], [2, 2]));
+        check(z, [2, 3], &[-0.75, -0.5, -0.5, 0.25, 0.0, -0.5]);
+    }
+
+    #[test]
+    fn a_convolution_by_hand() {
+        let mut node = ConvNode {
+            weight: parameter(&[1.0, 2.0, 3.0, 4.0], [1, 1, 2, 2]),
+            bias: None,
+            w_scale: 0.5,
+            b_scale: 0.0,
+            stride: 1,
+            padding: 0,
+        };
+        let image = tensor(&ONE_TO_NINE, [1, 1, 3, 3]);
+        // The kernel is not flipped: (1*1 + 2*2 + 4*3 + 5*4) / 2 first.
+        check(node.forward(image.clone()), [1, 1, 2, 2], &[18.5, 23.5, 33.5, 38.5]);
+        node.stride = 2;
+        node.padding = 1;
+        // Zeros around: windows start at rows and columns -1 and 1.
+        check(node.forward(image), [1, 1, 2, 2], &[2.0, 8.5, 15.0, 38.5]);
+    }
+
+    #[test]
+    fn a_convolution_sums_over_channels_and_adds_its_bias() {
+        let node = ConvNode {
+            weight: parameter(&[1.0, 10.0, 2.0, -1.0], [2, 2, 1, 1]),
+            bias: Some(parameter(&[3.0, 4.0], [2])),
+            w_scale: 2.0,
+            b_scale: 0.5,
+            stride: 1,
+            padding: 0,
+        };
+        let image = tensor(&[1.0, 2.0, 5.0, 7.0], [1, 2, 1, 2]);
+        // Channel 0: 2 (a0 + 10 a1) + 1.5; channel 1: 2 (2 a0 - a1) + 2.
+        check(node.forward(image), [1, 2, 1, 2], &[103.5, 145.5, -4.0, -4.0]);
+    }
+
+    #[test]
+    fn pooling_and_flattening_by_hand() {
+        let values: Vec<f64> = (0..16).map(f64::from).collect();
+        let shape = [1, 2, 2, 4];
+        check(image(Operation::AveragePool(2), &values, shape), [1, 2, 1, 2], &[2.5, 4.5, 10.5, 12.5]);
+        check(image(Operation::MaxPool(2), &values, shape), [1, 2, 1, 2], &[5.0, 7.0, 13.0, 15.0]);
+        check(flat(Operation::GlobalAveragePool, &values, shape), [1, 2], &[3.5, 11.5]);
+        check(flat(Operation::Flatten, &values, shape), [1, 16], &values);
+        check(flat(Operation::Flatten, &values, [2, 2, 2, 2]), [2, 8], &values);
+    }
+}

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 
-use crate::architecture::{Architecture, Layer, Shape};
+use crate::architecture::{Architecture, Layer};
 use crate::host;
 use crate::initialise::Initialise;
 use crate::layers::{ConvNode, DenseNode, FixedNode, Node, Operation, ResidualNode, Signal, forward};
 use crate::precision::Precision;
+use crate::shape::Shape;
 use crate::tap::{NoTap, Tap};
 
 /// A finite network in NTK parameterisation: a Burn module that remembers where it started.
@@ -47,6 +48,10 @@ impl Network {
     /// Draws a network with weights from N(0, 1). One seed means the same weights on every backend.
     ///
     /// On a device with autodiff the weights require gradients.
+    ///
+    /// # Panics
+    ///
+    /// When the device cannot hold tensors of this precision, or has no room for the weights.
     pub fn init(architecture: &Architecture, seed: u64, precision: Precision, device: &Device) -> Self {
         let mut draw = Initialise::new(seed, precision, device.clone().inner());
         let nodes = build(architecture.layers(), architecture.input(), &mut draw);
@@ -57,6 +62,10 @@ impl Network {
 
     /// `f(w, x)`. Input: `[n, d]`, samples as rows (an image is `[channels, height, width]` in row-major order);
     /// output: `[n, outputs]`.
+    ///
+    /// # Panics
+    ///
+    /// When the samples have another size, precision or device than the network.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.forward_tapped(x, &mut NoTap)
     }
@@ -114,15 +123,29 @@ impl Network {
         host::to_tensor(x, self.start.precision, &self.device())
     }
 
-    /// Every parameter as a flat vector, in the order of the layers (weights before biases).
+    /// Every parameter as a flat vector, in the order of the layers (weights before biases, a residual's branch before
+    /// its shortcut). On a device with autodiff the vectors are part of the graph.
     pub fn parameters(&self) -> Vec<Tensor<1>> {
         let mut collect = Collect(Vec::new());
         self.visit(&mut collect);
         collect.0
     }
 
+    /// The gradient of a loss with respect to every parameter, in the order of [`Network::parameters`], outside
+    /// autodiff. A parameter that the loss does not reach has gradient zero.
+    pub fn gradients(&self, gradients: &Gradients) -> Vec<Tensor<1>> {
+        let mut collect = CollectGradients { gradients, flat: Vec::new() };
+        self.visit(&mut collect);
+        collect.flat
+    }
+
     /// Replaces every parameter: `update(index, value)` gets the parameters in the order of
-    /// [`Network::parameters`], as flat vectors, and returns the new values, of the same lengths.
+    /// [`Network::parameters`], as flat vectors outside autodiff, and returns the new values, of the same lengths and
+    /// also outside autodiff. Parameters that required gradients require them again. The start stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// When a new value has another length.
     pub fn map_parameters(self, update: &mut dyn FnMut(usize, Tensor<1>) -> Tensor<1>) -> Self {
         self.map(&mut Update { index: 0, update })
     }
@@ -138,6 +161,21 @@ impl ModuleVisitor for Collect {
     }
 }
 
+struct CollectGradients<'a> {
+    gradients: &'a Gradients,
+    flat: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for CollectGradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let size = value.shape().num_elements();
+        let gradient = value.grad(self.gradients).map(|gradient| gradient.inner());
+        let gradient = gradient.unwrap_or_else(|| value.inner().zeros_like());
+        self.flat.push(gradient.reshape([size]));
+    }
+}
+
 struct Update<'a> {
     index: usize,
     update: &'a mut dyn FnMut(usize, Tensor<1>) -> Tensor<1>,
@@ -147,11 +185,11 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, value, mapper) = param.consume();
         let shape = value.shape();
-        let tracked = value.is_autodiff();
+        let (tracked, required) = (value.is_autodiff(), value.is_require_grad());
         let size = shape.num_elements();
         let value = (self.update)(self.index, value.inner().reshape([size])).reshape(shape);
         self.index += 1;
-        let value = if tracked { value.autodiff().require_grad() } else { value };
+        let value = if tracked { value.autodiff().set_require_grad(required) } else { value };
         Param::from_mapped_value(id, value, mapper)
     }
 }

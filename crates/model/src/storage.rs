@@ -1,11 +1,11 @@
 //! Networks on disk, as safetensors.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
-use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::network::Network;
@@ -40,30 +40,39 @@ pub enum StorageError {
     },
 }
 
-const ARCHITECTURE: &str = "widenet.architecture";
-const SEED: &str = "widenet.seed";
-const PRECISION: &str = "widenet.precision";
+/// The key of the file's metadata. There is one entry only: the order of several would change from run to run.
+const KEY: &str = "widenet";
+
+/// What a file says about its network beside the weights, as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    architecture: Architecture,
+    seed: u64,
+    precision: Precision,
+}
 
 impl Network {
-    /// Saves the weights, `nodes.0.weight` and so on, with the architecture (JSON), the seed and the precision in
-    /// the file's metadata. PyTorch and numpy read the file through the `safetensors` package; dense weights are
-    /// `[fan_in, units]`, convolutions `[out, in, kernel, kernel]`.
+    /// Saves the weights, `nodes.0.Dense.weight` and so on, with the architecture, the seed and the precision as JSON
+    /// under `widenet` in the file's metadata. One network always gives the same bytes. PyTorch and numpy read the
+    /// file through the `safetensors` package; dense weights are `[fan_in, units]`, convolutions
+    /// `[out, in, kernel, kernel]`.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written.
+    /// When the file cannot be written. Nothing is left half written.
     pub fn save(&self, path: &Path) -> Result<(), StorageError> {
         let problem = |problem: String| StorageError::Write { path: path.into(), problem };
-        let architecture = serde_json::to_string(self.architecture()).map_err(|error| problem(error.to_string()))?;
-        let mut store = SafetensorsStore::from_file(path)
-            .overwrite(true)
-            .metadata(ARCHITECTURE, architecture)
-            .metadata(SEED, self.seed().to_string())
-            .metadata(PRECISION, self.precision().name());
+        let architecture = self.architecture().clone();
+        let description = Description { architecture, seed: self.seed(), precision: self.precision() };
+        let description = serde_json::to_string(&description).map_err(|error| problem(error.to_string()))?;
+        let mut store =
+            SafetensorsStore::from_file(path).overwrite(true).clear_metadata().metadata(KEY, description);
         self.save_into(&mut store).map_err(|error| problem(error.to_string()))
     }
 
-    /// Loads a network saved by [`Network::save`]. Its initial weights are drawn again from the seed.
+    /// Loads a network saved by [`Network::save`]. Its initial weights are drawn again from the seed. On a device with
+    /// autodiff the weights require gradients.
     ///
     /// # Errors
     ///
@@ -72,19 +81,26 @@ impl Network {
         let format = |problem: String| StorageError::Format { path: path.into(), problem };
         let bytes = std::fs::read(path).map_err(|source| StorageError::Read { path: path.into(), source })?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
-        // Checks the lengths of the tensors too, before anything trusts them.
-        SafeTensors::deserialize(&bytes).map_err(|error| format(error.to_string()))?;
-        let none = HashMap::new();
-        let metadata = header.metadata().as_ref().unwrap_or(&none);
-        let entry = |key: &str| metadata.get(key).ok_or_else(|| format(format!("no {key} in its metadata")));
-        let architecture: Architecture =
-            serde_json::from_str(entry(ARCHITECTURE)?).map_err(|error| format(format!("{ARCHITECTURE}: {error}")))?;
-        let seed = entry(SEED)?.parse().map_err(|error| format(format!("{SEED}: {error}")))?;
-        let precision = match entry(PRECISION)?.as_str() {
-            "f32" => Precision::F32,
-            "f64" => Precision::F64,
-            other => return Err(format(format!("{PRECISION} is {other}, neither f32 nor f64"))),
+        let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+        let description = description.ok_or_else(|| format(format!("no entry {KEY} in its metadata")))?;
+        let Description { architecture, seed, precision } =
+            serde_json::from_str(description).map_err(|error| format(format!("{KEY} in its metadata: {error}")))?;
+
+        // The file's own size bounds what is allocated for it: count before drawing a network.
+        let tensors = header.tensors();
+        let found: usize = tensors.values().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+        let expected = architecture.parameter_count();
+        if found != expected {
+            return Err(format(format!("it holds {found} weights but its architecture has {expected}")));
+        }
+        let dtype = match precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F64 => Dtype::F64,
         };
+        if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.dtype != dtype) {
+            return Err(format(format!("{name} is {:?} in a network of {}", tensor.dtype, precision.name())));
+        }
+
         let mut network = Network::init(&architecture, seed, precision, device);
         let mut store = SafetensorsStore::from_bytes(Some(bytes));
         network.load_from(&mut store).map_err(|error| format(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Explicit Jacobians: slow, obvious, and the oracle of everything faster.
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::module::Module;
+use burn::tensor::Tensor;
 use ndarray::{Array2, ArrayView2};
 use widenet_model::{Network, to_host};
 
@@ -23,26 +23,9 @@ pub fn jacobian(network: &Network, x: ArrayView2<f64>) -> Result<Array2<f64>, Ke
         for o in 0..outputs {
             let input = network.samples(sample.insert_axis(ndarray::Axis(0)));
             let output = network.forward(input.autodiff()).slice([0..1, o..o + 1]).sum();
-            let mut collect = CollectGradients { gradients: output.backward(), flat: Vec::new() };
-            network.visit(&mut collect);
-            let row = Tensor::cat(collect.flat, 0).unsqueeze::<2>();
+            let row = Tensor::cat(network.gradients(&output.backward()), 0).unsqueeze::<2>();
             jacobian.row_mut(i * outputs + o).assign(&to_host(row)?.row(0));
         }
     }
     Ok(jacobian)
-}
-
-struct CollectGradients {
-    gradients: Gradients,
-    flat: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for CollectGradients {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let size = value.shape().num_elements();
-        let gradient = value.grad(&self.gradients).map(|gradient| gradient.inner());
-        let gradient = gradient.unwrap_or_else(|| value.inner().zeros_like());
-        self.flat.push(gradient.reshape([size]));
-    }
 }

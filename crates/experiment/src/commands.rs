@@ -1,0 +1,266 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+use widenet_data::FetchEvent;
+use widenet_model::Precision;
+
+use crate::backend::Backend;
+use crate::config::Config;
+use crate::error::Error;
+use crate::probe;
+use crate::run_folder::Existing;
+use crate::train::{Places, train};
+
+/// Wide neural networks and the kernel machines they become, trained side by side.
+#[derive(Parser)]
+#[command(version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  widenet train configs/quickstart.toml
+  widenet train configs/mlp.toml --set training.steps=500 --out artifacts/short
+  widenet backends
+  widenet data
+
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a network and its kernel machine on the same data and compare them
+    Train(TrainArgs),
+    /// Try every backend of this build on a small matrix product
+    Backends {
+        /// One JSON document on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// What data is here, where it comes from, and how to get the rest
+    Data(DataArgs),
+    #[command(name = probe::COMMAND, hide = true)]
+    Probe {
+        backend: Backend,
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  widenet train configs/quickstart.toml
+  widenet train configs/quickstart.toml --set architecture.mlp.hidden=[4096] --out artifacts/wide
+  widenet train configs/cnn.toml --backend wgpu
+  widenet train configs/mlp.toml --resume")]
+struct TrainArgs {
+    /// The configuration, in TOML
+    config: PathBuf,
+    /// Override a key of the configuration, for instance training.steps=100 (repeatable)
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    overrides: Vec<String>,
+    /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
+    #[arg(long)]
+    backend: Option<Backend>,
+    /// The network's number format: f32 or f64
+    #[arg(long, value_parser = precision)]
+    precision: Option<Precision>,
+    /// The seed of every random choice
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The run folder [default: artifacts/NAME, with the configuration's name]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The folder with downloaded data sets [default: the user's data folder]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Go on with an interrupted run
+    #[arg(long, conflicts_with = "force")]
+    resume: bool,
+    /// Stop after this step, leaving a checkpoint to --resume from
+    #[arg(long, value_name = "STEP")]
+    stop_at: Option<usize>,
+    /// Replace an existing run folder
+    #[arg(long)]
+    force: bool,
+    /// The results as one JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct DataArgs {
+    #[command(subcommand)]
+    action: Option<DataAction>,
+    /// One JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum DataAction {
+    /// Get a data set into the user's data folder
+    Fetch {
+        /// Which: mnist
+        #[arg(value_parser = ["mnist"])]
+        set: String,
+        /// Take the four files from this folder instead of the network
+        #[arg(long, value_name = "FOLDER")]
+        from: Option<PathBuf>,
+        /// The folder to put data sets in [default: the user's data folder]
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "f64" => Ok(Precision::F64),
+        _ => Err("f32 or f64".into()),
+    }
+}
+
+/// Runs a command and says in one line why it failed, if it did.
+pub fn run(cli: Cli) -> ExitCode {
+    // A panic is a defect of the program: one line with a request, not a backtrace.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|_| ()));
+    }
+    let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("widenet: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let text = crate::backend::one_line(text.unwrap_or("no message"));
+            eprintln!("widenet: a defect in the program, please report it (RUST_BACKTRACE=1 shows where): {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Train(args) => train_command(args),
+        Command::Backends { json } => backends(json),
+        Command::Data(args) => match args.action {
+            None => data(args.json),
+            Some(DataAction::Fetch { from, data_dir, .. }) => fetch(from, data_dir),
+        },
+        Command::Probe { backend, quick } => {
+            probe::run_child(backend, quick);
+            Ok(())
+        }
+    }
+}
+
+fn train_command(args: TrainArgs) -> Result<(), Error> {
+    let mut config = Config::load(&args.config, &args.overrides)?;
+    config.backend = args.backend.unwrap_or(config.backend);
+    config.precision = args.precision.unwrap_or(config.precision);
+    config.seed = args.seed.unwrap_or(config.seed);
+    let existing = match (args.resume, args.force) {
+        (true, _) => Existing::Resume,
+        (_, true) => Existing::Replace,
+        _ => Existing::Refuse,
+    };
+    let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(&config.name));
+    let finished = train(&config, &Places { data: args.data_dir, run, existing, stop_at: args.stop_at })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
+    } else {
+        print!("{}", finished.summary);
+    }
+    Ok(())
+}
+
+fn backends(as_json: bool) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for backend in Backend::ALL {
+        let outcome = probe::in_child(backend, false);
+        if !as_json {
+            match &outcome {
+                Ok(working) => println!(
+                    "{:8} works: {}, {}, {:.0} GFLOP/s (f32 matrix product)",
+                    backend.name(),
+                    working.device,
+                    if working.f64 { "f32 and f64" } else { "f32" },
+                    working.gflops.unwrap_or(0.0)
+                ),
+                Err(error) => println!("{:8} {error}", backend.name()),
+            }
+        }
+        rows.push(match outcome {
+            Ok(working) => json!({ "backend": backend.name(), "works": true, "device": working.device,
+                "f64": working.f64, "gflops": working.gflops }),
+            Err(error) => json!({ "backend": backend.name(), "works": false, "why": error.to_string() }),
+        });
+    }
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&rows).expect("plain data"));
+    }
+    Ok(())
+}
+
+fn data(as_json: bool) -> Result<(), Error> {
+    let entries = widenet_data::catalogue();
+    if as_json {
+        let rows: Vec<_> = entries
+            .iter()
+            .map(|entry| {
+                json!({ "name": entry.name, "present": entry.present, "place": entry.place.to_string(),
+                    "train": entry.train, "test": entry.test, "origin": entry.origin, "licence": entry.licence })
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&rows).expect("plain data"));
+        return Ok(());
+    }
+    for entry in entries {
+        let state = if entry.present { "here" } else { "not here" };
+        println!("{:8} {state}: {}; {} training and {} test images", entry.name, entry.place, entry.train, entry.test);
+        println!("{:8} {} Licence: {}", "", entry.origin, entry.licence);
+    }
+    println!("\n`widenet data fetch mnist` gets all ten digits.");
+    Ok(())
+}
+
+fn fetch(from: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<(), Error> {
+    let to = match data_dir {
+        Some(folder) => folder.join("mnist"),
+        None => widenet_data::mnist_folder()?,
+    };
+    let mut bar: Option<indicatif::ProgressBar> = None;
+    widenet_data::fetch_mnist(&to, from.as_deref(), &widenet_data::MNIST_MIRRORS, &mut |event| match event {
+        FetchEvent::Kept { path } => eprintln!("{} is there already", path.display()),
+        FetchEvent::Started { url, resumed_at, total } => {
+            eprintln!("{url}");
+            let next = indicatif::ProgressBar::new(total.unwrap_or(0));
+            next.set_position(resumed_at);
+            bar = Some(next);
+        }
+        FetchEvent::Received { bytes, .. } => {
+            if let Some(bar) = &bar {
+                bar.set_position(bytes);
+            }
+        }
+        FetchEvent::Failed { url, problem } => eprintln!("{url}: {problem}"),
+        FetchEvent::Done { path } => {
+            if let Some(bar) = bar.take() {
+                bar.finish_and_clear();
+            }
+            eprintln!("{} done", path.display());
+        }
+        _ => (),
+    })?;
+    println!("mnist is in {}", to.display());
+    Ok(())
+}

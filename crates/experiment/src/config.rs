@@ -1,0 +1,384 @@
+//! The configuration of a run: every default in one place.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use toml_edit::{DocumentMut, Item, TableLike, Value};
+use widenet_machine::{Decay, LossName};
+use widenet_model::{ArchitectureConfig, Precision};
+
+use crate::backend::Backend;
+
+/// Everything that decides what a run computes. Read from TOML; unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of the run and, by default, of its folder.
+    pub name: String,
+    /// The one seed that every random choice hangs off.
+    #[serde(default = "defaults::seed")]
+    pub seed: u64,
+    /// Where tensors live.
+    #[serde(default)]
+    pub backend: Backend,
+    /// The network's number format. Kernels of the limit and the machine are always f64.
+    #[serde(default)]
+    pub precision: Precision,
+    /// What is learned.
+    pub data: DataConfig,
+    /// The network, and with it the limit kernel.
+    pub architecture: ArchitectureConfig,
+    /// What is minimised.
+    pub objective: ObjectiveConfig,
+    /// How.
+    pub training: TrainingConfig,
+    /// The kernel machine beside the network.
+    #[serde(default)]
+    pub machine: MachineConfig,
+    /// What is written down on the way.
+    #[serde(default)]
+    pub record: RecordConfig,
+}
+
+/// What is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// `mnist01` (in the program), `mnist` (after `widenet data fetch mnist`), or a folder with four IDX files named
+    /// as MNIST's.
+    #[serde(default = "defaults::source")]
+    pub source: String,
+    /// The two digits: the first becomes -1, the second +1.
+    #[serde(default = "defaults::classes")]
+    pub classes: [u8; 2],
+    /// Training samples, the first so many; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<NonZeroUsize>,
+    /// Test samples, the first so many; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<NonZeroUsize>,
+}
+
+/// What is minimised: `lambda_mean/2 (regulariser) + (1/n) sum_i loss`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// The loss of network and machine.
+    #[serde(default)]
+    pub loss: LossName,
+    /// Regularisation in the mean form (`lambda = n lambda_mean`, `C = 1/lambda`).
+    #[serde(deserialize_with = "not_negative")]
+    pub lambda_mean: f64,
+    /// What the network is held to; the machine always has `|beta|^2`.
+    #[serde(default)]
+    pub regulariser: Regulariser,
+}
+
+/// What the network's regulariser measures, in the units of its trained parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Regulariser {
+    /// `|w - w_0|^2`: in the linear regime the output decays at the machine's own rate, so the network follows it.
+    #[default]
+    DistanceToInit,
+    /// `|w_{L+1} / sqrt(m)|^2`, the paper's (Eq. 6): the output decays at `lambda / m` only, which vanishes as the
+    /// width `m` grows.
+    LastLayer,
+    /// Nothing.
+    None,
+}
+
+impl Regulariser {
+    /// The name in configurations and captions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Regulariser::DistanceToInit => "distance-to-init",
+            Regulariser::LastLayer => "last-layer",
+            Regulariser::None => "none",
+        }
+    }
+}
+
+/// How network and machine are trained: the same steps on the same batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Step size in the mean form (in the lambda form it is `learning_rate / n`).
+    #[serde(deserialize_with = "positive")]
+    pub learning_rate: f64,
+    /// Number of steps.
+    pub steps: NonZeroUsize,
+    /// Samples in a batch; the full training set if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<NonZeroUsize>,
+}
+
+/// The kernel machine beside the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineConfig {
+    /// Its kernel.
+    #[serde(default)]
+    pub kernel: KernelName,
+    /// Which coefficients shrink in a minibatch step.
+    #[serde(default)]
+    pub decay: Decay,
+}
+
+/// The kernels a machine can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelName {
+    /// The infinite-width tangent kernel of the architecture.
+    #[default]
+    Limit,
+    /// The network's own tangent kernel at initialisation.
+    Empirical,
+}
+
+impl KernelName {
+    /// The name in configurations and captions.
+    pub fn name(self) -> &'static str {
+        match self {
+            KernelName::Limit => "limit",
+            KernelName::Empirical => "empirical",
+        }
+    }
+}
+
+/// What is written down on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordConfig {
+    /// About so many records, evenly spaced on a logarithmic axis of steps.
+    #[serde(default = "defaults::points")]
+    pub points: NonZeroUsize,
+    /// Test samples whose outputs are followed, by position.
+    #[serde(default = "defaults::probes")]
+    pub probes: Vec<usize>,
+    /// Training samples on which the change of the empirical kernel is measured; 0 leaves it out.
+    #[serde(default = "defaults::kernel_samples")]
+    pub kernel_samples: usize,
+}
+
+impl Default for RecordConfig {
+    fn default() -> Self {
+        Self {
+            points: defaults::points(),
+            probes: defaults::probes(),
+            kernel_samples: defaults::kernel_samples(),
+        }
+    }
+}
+
+/// The defaults, in one place.
+mod defaults {
+    use std::num::NonZeroUsize;
+
+    pub fn seed() -> u64 {
+        1
+    }
+
+    pub fn source() -> String {
+        "mnist01".into()
+    }
+
+    pub fn classes() -> [u8; 2] {
+        [0, 1]
+    }
+
+    pub fn points() -> NonZeroUsize {
+        NonZeroUsize::new(40).expect("40 is not 0")
+    }
+
+    pub fn probes() -> Vec<usize> {
+        vec![0, 1, 2, 3]
+    }
+
+    pub fn kernel_samples() -> usize {
+        64
+    }
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value.is_finite() && value > 0.0 {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!("{value} is not a finite number > 0")))
+}
+
+fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value.is_finite() && value >= 0.0 {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!("{value} is not a finite number >= 0")))
+}
+
+/// Why a configuration was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not a configuration.
+    #[error("{}{}: {problem}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong, in one line.
+        problem: String,
+    },
+    /// An override is not `key.path=value`.
+    #[error("--set {text}: {problem}")]
+    Override {
+        /// The override as given.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file and applies overrides of the form `key.path=value`, where the value is TOML, or
+    /// else a string.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type or range; the
+    /// message has the line.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        // The file as it is comes first: what is wrong in it is reported at its own lines.
+        let config = Self::parse(&text, path)?;
+        if overrides.is_empty() {
+            return Ok(config);
+        }
+        let mut document: DocumentMut = text.parse().map_err(|error| text_error(&text, path, &error))?;
+        for text in overrides {
+            set(&mut document, text).map_err(|problem| ConfigError::Override { text: text.clone(), problem })?;
+        }
+        let text = document.to_string();
+        toml_edit::de::from_str(&text).map_err(|error: toml_edit::de::Error| ConfigError::Override {
+            text: overrides.join(" --set "),
+            problem: one_line(error.message()),
+        })
+    }
+
+    /// Reads a configuration from text; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Config::load`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml_edit::de::from_str(text).map_err(|error: toml_edit::de::Error| ConfigError::Text {
+            path: path.into(),
+            line: error.span().map(|span| line_of(text, span.start)),
+            problem: one_line(error.message()),
+        })
+    }
+
+    /// The configuration as TOML, with every default written out.
+    pub fn to_toml(&self) -> String {
+        toml_edit::ser::to_string_pretty(self).expect("a configuration is plain data")
+    }
+}
+
+fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigError {
+    ConfigError::Text {
+        path: path.into(),
+        line: error.span().map(|span| line_of(text, span.start)),
+        problem: one_line(error.message()),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Applies `key.path=value` to a document.
+fn set(document: &mut DocumentMut, text: &str) -> Result<(), String> {
+    let (path, value) = text.split_once('=').ok_or("an override reads key.path=value")?;
+    let value: Value = value.trim().parse().unwrap_or_else(|_| Value::from(value.trim()));
+    let keys: Vec<&str> = path.trim().split('.').collect();
+    let Some((last, tables)) = keys.split_last().filter(|_| keys.iter().all(|key| !key.is_empty())) else {
+        return Err("an override reads key.path=value".into());
+    };
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    for key in tables {
+        let item = table.entry(key).or_insert_with(toml_edit::table);
+        table = item.as_table_like_mut().ok_or_else(|| format!("{key} is a value, not a table"))?;
+    }
+    table.insert(last, Item::Value(value));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: &str = "name = 'x'\n[data]\ntrain = 8\n[architecture.mlp]\nhidden = [4]\n[objective]\n\
+                         lambda_mean = 0.1\n[training]\nlearning_rate = 1.0\nsteps = 10\n";
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("c.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_written_out_and_read_back() {
+        let config = parse(QUICK).unwrap();
+        assert_eq!(config.objective.regulariser, Regulariser::DistanceToInit);
+        let text = config.to_toml();
+        assert!(text.contains("kernel = \"limit\""), "{text}");
+        assert_eq!(parse(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn errors_point_at_the_line() {
+        let error = parse(&QUICK.replace("hidden", "hiden")).unwrap_err();
+        assert!(error.starts_with("c.toml:5: unknown field `hiden`"), "{error}");
+        let error = parse(&QUICK.replace("[4]", "[0]")).unwrap_err();
+        assert!(error.starts_with("c.toml:5: ") && error.contains("zero"), "{error}");
+        let error = parse(&QUICK.replace("1.0", "-1.0")).unwrap_err();
+        assert_eq!(error, "c.toml:9: -1 is not a finite number > 0");
+        let error = parse(&QUICK.replace("steps = 10", "steps = 'many'")).unwrap_err();
+        assert!(error.starts_with("c.toml:10: invalid type"), "{error}");
+        let error = parse(&QUICK.replace("[data]", "[data")).unwrap_err();
+        assert!(error.starts_with("c.toml:2"), "{error}");
+        let error = parse(&format!("{QUICK}\n[machine]\nkernel = 'rbf'\n")).unwrap_err();
+        assert!(error.starts_with("c.toml:13: unknown variant `rbf`"), "{error}");
+    }
+
+    #[test]
+    fn overrides_replace_and_add() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, QUICK).unwrap();
+        let load = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
+            Config::load(&path, &overrides).map_err(|error| error.to_string())
+        };
+        let config = load(&["training.steps=20", "machine.kernel=empirical", "architecture.mlp.hidden=[8, 8]"]).unwrap();
+        assert_eq!(config.training.steps.get(), 20);
+        assert_eq!(config.machine.kernel, KernelName::Empirical);
+        assert_eq!(config, load(&["training.steps = 20", "machine.kernel='empirical'", "architecture.mlp.hidden=[8,8]"]).unwrap());
+        let error = load(&["training.stepps=20"]).unwrap_err();
+        assert!(error.starts_with("--set training.stepps=20: unknown field `stepps`"), "{error}");
+        assert!(load(&["training"]).unwrap_err().contains("key.path=value"));
+        assert!(load(&["name.x=1"]).unwrap_err().contains("name is a value"));
+        assert!(load(&[".x=1"]).is_err());
+    }
+}

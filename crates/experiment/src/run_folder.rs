@@ -1,0 +1,181 @@
+//! The folder of a run: written whole file by whole file, never overwritten by accident.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// What to do when the folder is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse.
+    #[default]
+    Refuse,
+    /// Go on where it stopped.
+    Resume,
+    /// Remove it and start anew.
+    Replace,
+}
+
+/// The folder of a run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// The file that marks a folder as a run folder.
+const CONFIG: &str = "config.toml";
+
+impl RunFolder {
+    /// Checks that a run may be written to `path`, without touching anything.
+    ///
+    /// # Errors
+    ///
+    /// When the folder exists and may not be replaced or resumed; when there is nothing to resume; when `--force`
+    /// would remove something that is not a run folder.
+    pub fn check(path: &Path, existing: Existing) -> Result<(), Error> {
+        if !path.exists() {
+            return match existing {
+                Existing::Resume => Err(Error::file(path, "there is no run to resume here")),
+                _ => Ok(()),
+            };
+        }
+        match existing {
+            Existing::Refuse => Err(Error::Exists { path: path.into() }),
+            _ if path.join(CONFIG).is_file() => Ok(()),
+            _ => Err(Error::file(path, "is not a run folder (it has no config.toml), so it is left alone")),
+        }
+    }
+
+    /// Makes the folder, after [`RunFolder::check`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`RunFolder::check`], and when the folder cannot be written to.
+    pub fn create(path: &Path, existing: Existing) -> Result<Self, Error> {
+        Self::check(path, existing)?;
+        if path.exists() && existing == Existing::Replace {
+            std::fs::remove_dir_all(path).map_err(|error| Error::file(path, error))?;
+        }
+        std::fs::create_dir_all(path).map_err(|error| Error::file(path, error))?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the configuration a run was started with.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read_config(path: &Path) -> Result<String, Error> {
+        let file = path.join(CONFIG);
+        std::fs::read_to_string(&file).map_err(|error| Error::file(file, error))
+    }
+
+    /// Writes the configuration, which marks the folder as a run folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<(), Error> {
+        self.write(CONFIG, text.as_bytes())
+    }
+
+    /// Writes a file whole: under a temporary name first, then renamed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        write_whole(&self.path.join(name), bytes)
+    }
+
+    /// Writes a file whole through a function that wants a path.
+    ///
+    /// # Errors
+    ///
+    /// When `fill` fails or the file cannot be written.
+    pub fn write_through(&self, name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let temporary = tempfile::tempdir_in(&self.path).map_err(|error| Error::file(&self.path, error))?;
+        let (from, to) = (temporary.path().join(name), self.path.join(name));
+        fill(&from)?;
+        std::fs::rename(from, &to).map_err(|error| Error::file(to, error))
+    }
+
+    /// Makes a folder inside whole: `fill` writes into a temporary one, which then takes the name.
+    ///
+    /// # Errors
+    ///
+    /// When `fill` fails or the folder cannot be written.
+    pub fn write_folder(&self, name: &str, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let temporary = tempfile::tempdir_in(&self.path).map_err(|error| Error::file(&self.path, error))?;
+        fill(temporary.path())?;
+        let target = self.path.join(name);
+        if target.exists() {
+            std::fs::remove_dir_all(&target).map_err(|error| Error::file(&target, error))?;
+        }
+        // Past this point the folder belongs to the run, not to the temporary handle.
+        std::fs::rename(temporary.keep(), &target).map_err(|error| Error::file(&target, error))
+    }
+}
+
+/// Writes a file whole: under a temporary name in the same folder first, then renamed.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let failed = |error: std::io::Error| Error::file(path, error);
+    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private; results are for everybody who may enter the folder.
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn existing_folders_are_respected() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        assert!(matches!(RunFolder::check(&path, Existing::Resume), Err(Error::File { .. })));
+        let folder = RunFolder::create(&path, Existing::Refuse).unwrap();
+        assert!(RunFolder::create(&path, Existing::Replace).is_err(), "no config.toml yet: not a run folder");
+        folder.write_config("a = 1").unwrap();
+        folder.write("old.txt", b"old").unwrap();
+        assert!(matches!(RunFolder::create(&path, Existing::Refuse), Err(Error::Exists { .. })));
+        RunFolder::create(&path, Existing::Resume).unwrap();
+        assert!(path.join("old.txt").exists());
+        RunFolder::create(&path, Existing::Replace).unwrap();
+        assert!(!path.join("old.txt").exists());
+    }
+
+    #[test]
+    fn folders_inside_appear_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&root.path().join("run"), Existing::Refuse).unwrap();
+        let failed = folder.write_folder("state", |path| {
+            std::fs::write(path.join("a"), "1").unwrap();
+            Err(Error::Setting("no".into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        for text in ["1", "2"] {
+            folder.write_folder("state", |path| write_whole(&path.join("a"), text.as_bytes())).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("state/a")).unwrap(), "2");
+    }
+}

@@ -1,0 +1,73 @@
+//! Saving a run on the way, and going on from there.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use ndarray::{Array1, ArrayView1};
+use serde::{Deserialize, Serialize};
+use widenet_model::Network;
+
+use crate::error::Error;
+use crate::run_folder::{RunFolder, write_whole};
+use crate::train::record::Record;
+
+const FOLDER: &str = "checkpoint";
+const WEIGHTS: &str = "weights.safetensors";
+const STATE: &str = "state.toml";
+
+/// A run as it was after some step. Everything else follows from the configuration and its seed.
+pub struct Checkpoint {
+    /// Steps taken.
+    pub step: usize,
+    /// The network, at that step.
+    pub network: Network,
+    /// The machine's coefficients, `[n]`.
+    pub coefficients: Array1<f64>,
+    /// What was recorded so far.
+    pub records: Vec<Record>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    step: usize,
+    coefficients: Vec<f64>,
+    records: Vec<Record>,
+}
+
+impl Checkpoint {
+    /// Writes a checkpoint whole, in place of the one before.
+    pub fn save(
+        folder: &RunFolder,
+        step: usize,
+        network: &Network,
+        coefficients: ArrayView1<f64>,
+        records: &[Record],
+    ) -> Result<(), Error> {
+        let state = State { step, coefficients: coefficients.to_vec(), records: records.to_vec() };
+        folder.write_folder(FOLDER, |path| {
+            network.save(&path.join(WEIGHTS))?;
+            // TOML rather than JSON: its numbers are read back exactly, so that a resumed run is the same run.
+            let text = toml_edit::ser::to_string(&state).map_err(|error| Error::file(path, error))?;
+            write_whole(&path.join(STATE), text.as_bytes())
+        })
+    }
+
+    /// Reads the checkpoint of a run folder, if it has one. `samples` is the number of training samples.
+    pub fn load(folder: &Path, samples: usize, device: &Device) -> Result<Option<Self>, Error> {
+        let path = folder.join(FOLDER);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let file = path.join(STATE);
+        let text = std::fs::read_to_string(&file).map_err(|error| Error::file(&file, error))?;
+        let state: State = toml_edit::de::from_str(&text)
+            .map_err(|error: toml_edit::de::Error| Error::file(&file, error.message()))?;
+        if state.coefficients.len() != samples {
+            let problem = format!("has {} coefficients for {samples} training samples", state.coefficients.len());
+            return Err(Error::file(file, problem));
+        }
+        let network = Network::load(&path.join(WEIGHTS), device)?;
+        let coefficients = Array1::from_vec(state.coefficients);
+        Ok(Some(Self { step: state.step, network, coefficients, records: state.records }))
+    }
+}

@@ -1,0 +1,366 @@
+//! `widenet train`: a network and its kernel machine, side by side.
+
+mod batches;
+mod checkpoint;
+mod network;
+mod output;
+mod pictures;
+mod record;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::{Array2, s};
+use widenet_data::Split;
+use widenet_machine::{Descent, Objective, check_gram, check_labels};
+use widenet_model::{Architecture, Network, Shape};
+use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
+
+use crate::config::{Config, DataConfig, KernelName};
+use crate::error::Error;
+use crate::run_folder::{Existing, RunFolder};
+use batches::Batches;
+use checkpoint::Checkpoint;
+use network::{NetworkDescent, Samples};
+use record::{Gap, Outputs, Record, Scores, grid, max_abs};
+
+/// Seconds between checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+
+/// Where a run reads from and writes to.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The user's data folder, in place of the usual one.
+    pub data: Option<PathBuf>,
+    /// The run folder.
+    pub run: PathBuf,
+    /// What to do when the run folder exists.
+    pub existing: Existing,
+    /// Stop after this step with a checkpoint, to be resumed later.
+    pub stop_at: Option<usize>,
+}
+
+/// What a finished run tells.
+pub struct Finished {
+    /// The contents of results.json.
+    pub results: serde_json::Value,
+    /// The same for people.
+    pub summary: String,
+}
+
+/// Trains network and machine as `config` says.
+///
+/// # Errors
+///
+/// When anything asked for is impossible (nothing is written then), when training diverges (what was recorded is
+/// kept), or when the run folder cannot be written.
+pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
+    RunFolder::check(&places.run, places.existing)?;
+    if places.existing == Existing::Resume {
+        check_same_config(config, &places.run)?;
+    }
+    let device = crate::probe::open(config.backend, config.precision)?.autodiff();
+    let data = load_data(config, places.data.as_deref())?;
+    check_labels(data.train.labels.view())?;
+    check_probes(config, &data)?;
+    let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
+    if architecture.output_size() != 1 {
+        return Err(Error::Setting(format!(
+            "architecture: {} outputs, but two classes are learned with one",
+            architecture.output_size()
+        )));
+    }
+    let objective = Objective::new(config.objective.lambda_mean, data.train.len())?;
+    let machine = Descent::new(objective, config.training.learning_rate, config.machine.decay)?;
+    let limit = match config.machine.kernel {
+        KernelName::Limit => Some(LimitKernel::new(&architecture, LimitKind::Ntk)?),
+        KernelName::Empirical => None,
+    };
+
+    let folder = RunFolder::create(&places.run, places.existing)?;
+    folder.write_config(&config.to_toml())?;
+    let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
+    run.announce();
+    run.execute(machine, limit, places.stop_at.unwrap_or(usize::MAX))
+}
+
+/// A run whose ingredients have all been checked.
+struct Run<'a> {
+    config: &'a Config,
+    data: &'a Split,
+    architecture: &'a Architecture,
+    objective: Objective,
+    device: &'a Device,
+    folder: &'a RunFolder,
+}
+
+impl Run<'_> {
+    /// Says on stderr what will be computed, with the effective quantities.
+    fn announce(&self) {
+        let Self { config, data, architecture, objective, .. } = self;
+        let width = architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
+        let batch = config.training.batch_size.map_or("full batch".into(), |size| format!("batches of {size}"));
+        eprintln!(
+            "{}: {} training and {} test samples of {}; network of {width}, seed {}, {} on {}",
+            config.name,
+            data.train.len(),
+            data.test.len(),
+            data.train.name,
+            config.seed,
+            config.precision.name(),
+            config.backend.name()
+        );
+        eprintln!(
+            "{} loss, {objective}; network regulariser {}; machine with the {} kernel",
+            config.objective.loss.name(),
+            config.objective.regulariser.name(),
+            config.machine.kernel.name()
+        );
+        eprintln!(
+            "{} steps, {batch}, learning rate {} (mean of losses) = {} (sum of losses)",
+            config.training.steps,
+            config.training.learning_rate,
+            config.training.learning_rate / objective.samples() as f64
+        );
+    }
+
+    fn execute(&self, machine: Descent, limit: Option<LimitKernel>, stop_at: usize) -> Result<Finished, Error> {
+        let Self { config, data, .. } = self;
+        let started = Instant::now();
+        let checkpoint = Checkpoint::load(self.folder.path(), data.train.len(), self.device)?;
+        let (first, network, machine, mut records) = match checkpoint {
+            Some(saved) => {
+                eprintln!("resuming after step {}", saved.step);
+                (saved.step, saved.network, machine.resume(saved.coefficients), saved.records)
+            }
+            None => {
+                let network = Network::init(self.architecture, config.seed, config.precision, self.device);
+                (0, network, machine, Vec::new())
+            }
+        };
+
+        let initial = network.initial();
+        let kernels = Kernels::compute(limit.as_ref().map(|kernel| kernel as &dyn Kernel), &initial, data)?;
+        check_gram(kernels.train.view(), data.train.labels.view())?;
+        let kernel_seconds = started.elapsed().as_secs_f64();
+
+        let (train, test) = (Samples::new(&network, data.train.inputs.view())?, Samples::new(&network, data.test.inputs.view())?);
+        let observer = Observer::new(self, &kernels, &train, &test, &initial)?;
+        let loss = config.objective.loss.loss();
+        let regulariser = (config.objective.regulariser, config.objective.lambda_mean);
+        let rate = config.training.learning_rate;
+        let mut network = NetworkDescent::new(network, &train, data.train.labels.view(), loss, regulariser, rate);
+        let mut machine = machine;
+        let mut batches =
+            Batches::new(config.seed, data.train.len(), config.training.batch_size.map(std::num::NonZero::get));
+
+        let steps = config.training.steps.get();
+        let grid = grid(steps, config.record.points.get());
+        let progress = progress_bar(steps, first);
+        let mut last_loss = f64::NAN;
+        let mut saved = Instant::now();
+        let trained = Instant::now();
+        let mut diverged = None;
+        for step in first..=steps.min(stop_at.max(first)) {
+            let recorded = records.last().is_some_and(|record: &Record| record.step >= step);
+            if grid.binary_search(&step).is_ok() && !recorded {
+                let record = observer.record(step, network.network(), &machine)?;
+                diverged = diverged.or_else(|| record.divergence());
+                progress.set_message(format!(
+                    "loss {:.4}, machine {:.4}, gap {:.4}",
+                    record.network.train_loss, record.machine.train_loss, record.gap.train_max
+                ));
+                if diverged.is_some() {
+                    break;
+                }
+                last_loss = record.network.train_loss;
+                records.push(record);
+            }
+            let stop = step == steps || step >= stop_at;
+            if stop || saved.elapsed() >= CHECKPOINT_EVERY {
+                Checkpoint::save(self.folder, step, network.network(), machine.coefficients(), &records)?;
+                saved = Instant::now();
+            }
+            if stop {
+                break;
+            }
+            let batch = batches.at(step);
+            let loss_value = network.step(batch)?;
+            if !loss_value.is_finite() {
+                diverged = Some(("network", step + 1, loss_value));
+                break;
+            }
+            last_loss = loss_value;
+            machine.step(kernels.train.view(), data.train.labels.view(), loss, batch);
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        output::write_dynamics(self.folder, config, &records)?;
+        if let Some((who, step, loss)) = diverged {
+            return Err(Error::Diverged { who, step, loss, last: last_loss, folder: self.folder.path().into() });
+        }
+        if steps > stop_at {
+            let path = self.folder.path();
+            let summary = format!("stopped after step {stop_at} of {steps}; --resume goes on from {}\n", path.display());
+            return Ok(Finished { results: serde_json::json!({ "stopped_at": stop_at, "run": path }), summary });
+        }
+        let timing = output::Timing {
+            kernel_seconds,
+            training_seconds: trained.elapsed().as_secs_f64(),
+            steps: steps - first,
+        };
+        output::finish(self, network.network(), machine.coefficients(), &records, &timing)
+    }
+}
+
+/// The machine's kernel on the data.
+struct Kernels {
+    /// `[n, n]`.
+    train: Array2<f64>,
+    /// `[n_test, n]`.
+    test: Array2<f64>,
+}
+
+impl Kernels {
+    fn compute(limit: Option<&dyn Kernel>, initial: &Network, data: &Split) -> Result<Self, Error> {
+        let empirical = EmpiricalKernel::new(initial);
+        let kernel = limit.unwrap_or(&empirical);
+        let (train, test) = (data.train.inputs.view(), data.test.inputs.view());
+        Ok(Self { train: kernel.gram_symmetric(train)?, test: kernel.gram(test, train)? })
+    }
+}
+
+/// Measures network and machine at one step.
+struct Observer<'a> {
+    run: &'a Run<'a>,
+    kernels: &'a Kernels,
+    train: &'a Samples,
+    test: &'a Samples,
+    /// The empirical kernel at initialisation on the first training samples.
+    initial_kernel: Option<Array2<f64>>,
+}
+
+impl<'a> Observer<'a> {
+    fn new(
+        run: &'a Run<'a>,
+        kernels: &'a Kernels,
+        train: &'a Samples,
+        test: &'a Samples,
+        initial: &Network,
+    ) -> Result<Self, Error> {
+        let observer = Self { run, kernels, train, test, initial_kernel: None };
+        let initial_kernel = match run.config.record.kernel_samples {
+            0 => None,
+            _ => Some(observer.empirical(initial)?),
+        };
+        Ok(Self { initial_kernel, ..observer })
+    }
+
+    fn empirical(&self, network: &Network) -> Result<Array2<f64>, Error> {
+        let count = self.run.config.record.kernel_samples.min(self.run.data.train.len());
+        let samples = self.run.data.train.inputs.slice(s![..count, ..]);
+        Ok(EmpiricalKernel::new(network).gram_symmetric(samples)?)
+    }
+
+    fn record(&self, step: usize, network: &Network, machine: &Descent) -> Result<Record, Error> {
+        let data = self.run.data;
+        let loss = self.run.config.objective.loss.loss();
+        let (f_train, f_test) = (self.train.outputs(network)?, self.test.outputs(network)?);
+        let (g_train, g_test) =
+            (machine.outputs(self.kernels.train.view()), machine.outputs(self.kernels.test.view()));
+        let f = Outputs { train: f_train.view(), test: f_test.view() };
+        let g = Outputs { train: g_train.view(), test: g_test.view() };
+        let labels = (data.train.labels.view(), data.test.labels.view());
+        let kernel_change = match &self.initial_kernel {
+            None => None,
+            Some(initial) => {
+                use burn::module::Module;
+                Some(norm(&(self.empirical(&network.valid())? - initial)) / norm(initial))
+            }
+        };
+        Ok(Record {
+            step,
+            network: Scores::of(&f, labels.0, labels.1, loss),
+            machine: Scores::of(&g, labels.0, labels.1, loss),
+            gap: Gap::of(&f, &g),
+            output_train_max_abs: max_abs(&f_train),
+            kernel_change,
+            probes: self.run.config.record.probes.iter().map(|&i| [f_test[i], g_test[i]]).collect(),
+        })
+    }
+}
+
+fn norm(matrix: &Array2<f64>) -> f64 {
+    matrix.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+impl Record {
+    fn divergence(&self) -> Option<(&'static str, usize, f64)> {
+        let losses = [("network", self.network.train_loss), ("machine", self.machine.train_loss)];
+        let bad = losses.into_iter().find(|(_, loss)| !loss.is_finite())?;
+        Some((bad.0, self.step, bad.1))
+    }
+}
+
+fn check_same_config(config: &Config, folder: &Path) -> Result<(), Error> {
+    let stored = Config::parse(&RunFolder::read_config(folder)?, &folder.join("config.toml"))?;
+    if stored == *config {
+        return Ok(());
+    }
+    Err(Error::Setting(format!(
+        "{} was started with another configuration (see its config.toml); --force replaces it, --out names another",
+        folder.display()
+    )))
+}
+
+fn load_data(config: &Config, user_folder: Option<&Path>) -> Result<Split, Error> {
+    let DataConfig { source, classes, train, test } = &config.data;
+    let mut split = match source.as_str() {
+        "mnist01" if *classes == [0, 1] => widenet_data::mnist01(),
+        "mnist01" => {
+            return Err(Error::Setting(format!("data.classes is {classes:?}, but mnist01 holds the digits 0 and 1")));
+        }
+        "mnist" => {
+            let folder = match user_folder {
+                Some(folder) => folder.join("mnist"),
+                None => widenet_data::mnist_folder()?,
+            };
+            widenet_data::from_folder(&folder, *classes)?
+        }
+        path => widenet_data::from_folder(Path::new(path), *classes)?,
+    };
+    if let Some(count) = train {
+        split.train = split.train.first(count.get())?;
+    }
+    if let Some(count) = test {
+        split.test = split.test.first(count.get())?;
+    }
+    Ok(split)
+}
+
+fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {
+    match config.record.probes.iter().find(|&&probe| probe >= data.test.len()) {
+        None => Ok(()),
+        Some(probe) => Err(Error::Setting(format!(
+            "record.probes: {probe} is not the position of a test sample (there are {}, counted from 0)",
+            data.test.len()
+        ))),
+    }
+}
+
+/// A bar on stderr with step, ETA, loss and gap; nothing when stderr is not a terminal.
+fn progress_bar(steps: usize, first: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} ETA {eta}  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(steps as u64).with_style(style);
+    bar.set_position(first as u64);
+    bar.reset_eta();
+    bar
+}
+
+/// The time of a step in the units of the gradient flow of the mean form.
+fn time(config: &Config, step: usize) -> f64 {
+    config.training.learning_rate * step as f64
+}

@@ -1,0 +1,170 @@
+//! What a run leaves behind: numbers, weights, plots and the report.
+
+use std::fmt::Write as _;
+use std::io::Cursor;
+
+use burn::module::Module;
+use ndarray::{Array0, Array1, ArrayView1};
+use ndarray_npy::NpzWriter;
+use serde_json::{Value, json};
+use widenet_model::Network;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::run_folder::RunFolder;
+use crate::train::record::Record;
+use crate::train::{Finished, Run, pictures, time};
+
+/// How long things took.
+pub struct Timing {
+    pub kernel_seconds: f64,
+    pub training_seconds: f64,
+    /// Steps taken in that time.
+    pub steps: usize,
+}
+
+/// Writes everything that a finished run leaves.
+pub fn finish(
+    run: &Run,
+    network: &Network,
+    coefficients: ArrayView1<f64>,
+    records: &[Record],
+    timing: &Timing,
+) -> Result<Finished, Error> {
+    let last = records.last().expect("step 0 is always recorded");
+    let results = results(run, last, network.num_params());
+    let folder = run.folder;
+    folder.write("results.json", &pretty(&results))?;
+    folder.write("timing.json", &pretty(&timing_json(timing)))?;
+    folder.write_through("weights.safetensors", |path| Ok(network.save(path)?))?;
+    folder.write("machine.npz", &machine_npz(run, coefficients)?)?;
+    pictures::write(run, records)?;
+    Ok(Finished { summary: summary(run, last), results })
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The final numbers. They depend on the configuration and the backend alone: no times, no paths.
+fn results(run: &Run, last: &Record, parameters: usize) -> Value {
+    let Run { config, objective, .. } = run;
+    json!({
+        "name": config.name,
+        "seed": config.seed,
+        "backend": config.backend.name(),
+        "precision": config.precision.name(),
+        "versions": { "widenet": env!("CARGO_PKG_VERSION"), "burn": BURN },
+        "width": run.architecture.width(),
+        "parameters": parameters,
+        "samples": { "train": run.data.train.len(), "test": run.data.test.len() },
+        "objective": {
+            "loss": config.objective.loss.name(),
+            "regulariser": config.objective.regulariser.name(),
+            "kernel": config.machine.kernel.name(),
+            "lambda_mean": objective.lambda_mean(),
+            "lambda": objective.lambda(),
+            // JSON has no infinity: without regularisation there is no C.
+            "c": if objective.lambda() > 0.0 { Some(objective.c()) } else { None },
+        },
+        "steps": last.step,
+        "time": time(config, last.step),
+        "network": last.network,
+        "machine": last.machine,
+        "gap": last.gap,
+        "output": { "train_max_abs": last.output_train_max_abs },
+        "kernel_change": last.kernel_change,
+    })
+}
+
+/// The version of Burn the program is built on.
+const BURN: &str = "0.22.1";
+
+fn timing_json(timing: &Timing) -> Value {
+    json!({
+        "machine": crate::probe::processor(),
+        "kernel_seconds": timing.kernel_seconds,
+        "training_seconds": timing.training_seconds,
+        "seconds_per_step": timing.training_seconds / timing.steps.max(1) as f64,
+        "steps": timing.steps,
+    })
+}
+
+/// The kernel machine: `alpha` and `labels` `[n]`, the three forms of its regularisation, and as UTF-8 bytes the
+/// kernel's name and the architecture (JSON) it belongs to. The training samples are those of config.toml.
+fn machine_npz(run: &Run, coefficients: ArrayView1<f64>) -> Result<Vec<u8>, Error> {
+    let failed = |error: ndarray_npy::WriteNpzError| Error::file(run.folder.path().join("machine.npz"), error);
+    let text = |text: &str| Array1::from_vec(text.as_bytes().to_vec());
+    let architecture = serde_json::to_string(run.architecture).expect("plain data");
+    let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
+    npz.add_array("alpha", &coefficients).map_err(failed)?;
+    npz.add_array("labels", &run.data.train.labels).map_err(failed)?;
+    let objective = run.objective;
+    for (name, value) in
+        [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
+    {
+        npz.add_array(name, &Array0::from_elem((), value)).map_err(failed)?;
+    }
+    npz.add_array("kernel", &text(run.config.machine.kernel.name())).map_err(failed)?;
+    npz.add_array("architecture", &text(&architecture)).map_err(failed)?;
+    Ok(npz.finish().map_err(failed)?.into_inner())
+}
+
+/// Writes dynamics.csv: one row per record.
+pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -> Result<(), Error> {
+    let failed = |error: csv::Error| Error::file(folder.path().join("dynamics.csv"), error);
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut header: Vec<String> = vec!["step".into(), "time".into()];
+    for who in ["network", "machine"] {
+        header.extend(["train_loss", "test_loss", "train_accuracy", "test_accuracy"].map(|what| format!("{who}_{what}")));
+    }
+    header.extend(["gap_train_max", "gap_train_rms", "gap_test_max", "gap_test_rms"].map(String::from));
+    header.extend(["output_train_max_abs".into(), "kernel_change".into()]);
+    for probe in &config.record.probes {
+        header.extend([format!("network_probe_{probe}"), format!("machine_probe_{probe}")]);
+    }
+    csv.write_record(&header).map_err(failed)?;
+    for record in records {
+        let mut row = vec![record.step.to_string(), time(config, record.step).to_string()];
+        for scores in [&record.network, &record.machine] {
+            let values = [scores.train_loss, scores.test_loss, scores.train_accuracy, scores.test_accuracy];
+            row.extend(values.map(|value| value.to_string()));
+        }
+        let gap = &record.gap;
+        row.extend([gap.train_max, gap.train_rms, gap.test_max, gap.test_rms].map(|value| value.to_string()));
+        row.push(record.output_train_max_abs.to_string());
+        row.push(record.kernel_change.map_or(String::new(), |value| value.to_string()));
+        row.extend(record.probes.iter().flatten().map(|value| value.to_string()));
+        csv.write_record(&row).map_err(failed)?;
+    }
+    let bytes = csv.into_inner().map_err(|error| Error::file(folder.path().join("dynamics.csv"), error))?;
+    folder.write("dynamics.csv", &bytes)
+}
+
+fn summary(run: &Run, last: &Record) -> String {
+    let mut text = String::new();
+    let (network, machine) = (&last.network, &last.machine);
+    let percent = |value: f64| format!("{:.2} %", 100.0 * value);
+    let mut row = |name: &str, a: String, b: String| {
+        writeln!(text, "{name:<24}{a:>12}{b:>12}").expect("a string takes everything");
+    };
+    row(&format!("after {} steps", last.step), "network".into(), "machine".into());
+    row("test accuracy", percent(network.test_accuracy), percent(machine.test_accuracy));
+    row("train accuracy", percent(network.train_accuracy), percent(machine.train_accuracy));
+    row("train loss", format!("{:.5}", network.train_loss), format!("{:.5}", machine.train_loss));
+    row("test loss", format!("{:.5}", network.test_loss), format!("{:.5}", machine.test_loss));
+    let ratio = 100.0 * last.gap.train_max / last.output_train_max_abs;
+    writeln!(
+        text,
+        "largest |network - machine| on the training points: {:.4}, {ratio:.1} % of the largest |output| {:.3}",
+        last.gap.train_max, last.output_train_max_abs
+    )
+    .expect("a string takes everything");
+    if let Some(change) = last.kernel_change {
+        writeln!(text, "relative change of the tangent kernel: {change:.4}").expect("a string takes everything");
+    }
+    writeln!(text, "report: {}", run.folder.path().join("report.html").display()).expect("a string takes everything");
+    text
+}

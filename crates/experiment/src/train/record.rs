@@ -1,0 +1,140 @@
+//! What is written down of a run at one step.
+
+use ndarray::ArrayView1;
+use serde::{Deserialize, Serialize};
+use widenet_machine::Loss;
+
+/// How well one of the two does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Mean loss over the training samples.
+    pub train_loss: f64,
+    /// Mean loss over the test samples.
+    pub test_loss: f64,
+    /// Fraction of training samples on the right side.
+    pub train_accuracy: f64,
+    /// Fraction of test samples on the right side.
+    pub test_accuracy: f64,
+}
+
+/// How far network and machine are apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Largest `|network - machine|` over the training samples.
+    pub train_max: f64,
+    /// Root mean square of it.
+    pub train_rms: f64,
+    /// Largest over the test samples.
+    pub test_max: f64,
+    /// Root mean square of it.
+    pub test_rms: f64,
+}
+
+/// Both at one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Steps taken.
+    pub step: usize,
+    /// The network.
+    pub network: Scores,
+    /// The kernel machine.
+    pub machine: Scores,
+    /// Their distance.
+    pub gap: Gap,
+    /// Largest |centred output| of the network over the training samples.
+    pub output_train_max_abs: f64,
+    /// `|K_t - K_0|_F / |K_0|_F` of the empirical kernel, where it is measured.
+    pub kernel_change: Option<f64>,
+    /// Outputs of network and machine on each probe.
+    pub probes: Vec<[f64; 2]>,
+}
+
+/// The outputs of one of the two on all samples.
+pub struct Outputs<'a> {
+    /// On the training samples.
+    pub train: ArrayView1<'a, f64>,
+    /// On the test samples.
+    pub test: ArrayView1<'a, f64>,
+}
+
+impl Scores {
+    /// Scores outputs against labels.
+    pub fn of(outputs: &Outputs, train_labels: ArrayView1<f64>, test_labels: ArrayView1<f64>, loss: &dyn Loss) -> Self {
+        Self {
+            train_loss: mean_loss(outputs.train, train_labels, loss),
+            test_loss: mean_loss(outputs.test, test_labels, loss),
+            train_accuracy: accuracy(outputs.train, train_labels),
+            test_accuracy: accuracy(outputs.test, test_labels),
+        }
+    }
+}
+
+impl Gap {
+    /// The distance between two machines' outputs.
+    pub fn of(a: &Outputs, b: &Outputs) -> Self {
+        let (train_max, train_rms) = distance(a.train, b.train);
+        let (test_max, test_rms) = distance(a.test, b.test);
+        Self { train_max, train_rms, test_max, test_rms }
+    }
+}
+
+/// The largest |value|; NaN if any is.
+pub fn max_abs<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
+    values.into_iter().fold(0.0, |most, value| if value.abs() <= most { most } else { value.abs() })
+}
+
+fn mean_loss(outputs: ArrayView1<f64>, labels: ArrayView1<f64>, loss: &dyn Loss) -> f64 {
+    loss.mean(&outputs.to_vec(), &labels.to_vec())
+}
+
+fn accuracy(outputs: ArrayView1<f64>, labels: ArrayView1<f64>) -> f64 {
+    let right = outputs.iter().zip(labels).filter(|&(z, y)| z * y > 0.0).count();
+    right as f64 / labels.len() as f64
+}
+
+fn distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> (f64, f64) {
+    let difference = &a - &b;
+    (max_abs(&difference), (difference.mapv(|v| v * v).sum() / difference.len() as f64).sqrt())
+}
+
+/// The steps at which to record, of `steps`: 0, the last one, and about `points` evenly spaced on a logarithmic axis.
+pub fn grid(steps: usize, points: usize) -> Vec<usize> {
+    let mut grid: Vec<usize> = (0..points)
+        .map(|k| (steps as f64).powf(k as f64 / (points.max(2) - 1) as f64).round() as usize)
+        .chain([0, steps])
+        .collect();
+    grid.sort_unstable();
+    grid.dedup();
+    grid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use widenet_machine::Hinge;
+
+    #[test]
+    fn values_by_hand() {
+        let (a, b) = (array![1.0, -2.0], array![0.5, -2.0, 0.0]);
+        let outputs = Outputs { train: a.view(), test: b.view() };
+        let scores = Scores::of(&outputs, array![1.0, 1.0].view(), array![1.0, -1.0, 1.0].view(), &Hinge);
+        assert_eq!(scores.train_loss, 1.5);
+        assert_eq!(scores.test_loss, 0.5);
+        assert_eq!(scores.train_accuracy, 0.5);
+        assert_eq!(scores.test_accuracy, 2.0 / 3.0, "an output of 0 is not right");
+        let (c, d) = (array![1.0, 1.0], array![0.5, -2.0, 3.0]);
+        let gap = Gap::of(&outputs, &Outputs { train: c.view(), test: d.view() });
+        assert_eq!(gap, Gap { train_max: 3.0, train_rms: 4.5f64.sqrt(), test_max: 3.0, test_rms: 3f64.sqrt() });
+        assert!(max_abs(&array![1.0, f64::NAN, 0.5]).is_nan(), "NaN must show");
+    }
+
+    #[test]
+    fn the_grid_is_logarithmic_with_both_ends() {
+        assert_eq!(grid(1000, 4), [0, 1, 10, 100, 1000]);
+        assert_eq!(grid(1, 40), [0, 1]);
+        assert_eq!(grid(100, 1), [0, 1, 100]);
+        let many = grid(5, 100);
+        assert_eq!(many, [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,268 @@
+//! What an activation does to the covariance: two Gaussian expectations.
+
+use std::f64::consts::{FRAC_PI_2, PI};
+
+use widenet_model::Activation;
+
+use super::real::{Real, vectorised};
+use super::series::HermiteSeries;
+
+/// The expectations `E[phi(a) phi(b)]` and `E[phi'(a) phi'(b)]` over a centred Gaussian pair with
+/// `E[a^2] = q`, `E[b^2] = q'` and `E[a b] = s`.
+#[derive(Clone, Debug)]
+pub(super) enum Expectation {
+    /// `phi(z) = a min(0, z) + b max(0, z)`, with `linear = a b` and `rectified = (b - a)^2`.
+    ///
+    /// Since `phi(z) = a z + (b - a) max(0, z)` and `E[z max(0, z')] = s / 2`, the first expectation is
+    /// `a b s + (b - a)^2 E[max(0, a) max(0, b)]`. With `cos(theta) = s / sqrt(q q')` (Cho and Saul 2009, arc-cosine
+    /// kernels of order 1 and 0):
+    ///
+    /// `E[max(0, a) max(0, b)] = sqrt(q q') / (2 pi) (sin(theta) + (pi - theta) cos(theta))`,
+    /// `E[1[a > 0] 1[b > 0]] = (pi - theta) / (2 pi)`.
+    Rectifier {
+        /// `a b`.
+        linear: f64,
+        /// `(b - a)^2`.
+        rectified: f64,
+    },
+    /// The error function (Williams 1997): with `D = (1 + 2q)(1 + 2q') - 4 s^2`,
+    ///
+    /// `E[phi phi] = 2/pi asin(2s / sqrt((1 + 2q)(1 + 2q')))`, `E[phi' phi'] = 4 / (pi sqrt(D))`.
+    Erf,
+    /// `phi(z) = z P(z)` with the normal distribution function `P`. By Stein's lemma, with
+    /// `D = (1 + q)(1 + q') - s^2` and `F = E[P(a) P(b)] = 1/4 + asin(s / sqrt((1 + q)(1 + q'))) / (2 pi)`:
+    ///
+    /// `E[phi phi] = s F + (q q' - s^2 + s^2 (1/(1 + q) + 1/(1 + q'))) / (2 pi sqrt(D))`,
+    /// `E[phi' phi'] = F + s (1/(1 + q) + 1/(1 + q') + 1/D) / (2 pi sqrt(D))`.
+    Gelu,
+    /// `E[sin sin] = exp(-(q + q')/2) sinh(s)`, `E[cos cos] = exp(-(q + q')/2) cosh(s)`.
+    Sine,
+    /// Any other activation, by Gauss-Hermite quadrature.
+    Series(HermiteSeries),
+}
+
+/// Marginals of a run of values: what an expectation needs to know about one of its two arguments alone.
+#[derive(Clone, Copy)]
+pub(super) struct Lanes<'a, T> {
+    /// All marginals, `[width, lanes]` row-major.
+    pub(super) values: &'a [T],
+    /// The first lane of the run.
+    pub(super) start: usize,
+}
+
+impl<'a, T> Lanes<'a, T> {
+    /// One marginal of a run of `len` lanes, where there are `width` marginals.
+    #[inline(always)]
+    pub(super) fn row(&self, index: usize, width: usize, len: usize) -> &'a [T] {
+        &self.values[index * (self.values.len() / width) + self.start..][..len]
+    }
+}
+
+impl Expectation {
+    /// The expectations of an activation.
+    pub(super) fn new(activation: Activation) -> Self {
+        let rectifier = |a: f64, b: f64| Expectation::Rectifier { linear: a * b, rectified: (b - a).powi(2) };
+        match activation {
+            Activation::Identity => rectifier(1.0, 1.0),
+            Activation::Relu => rectifier(0.0, 1.0),
+            Activation::LeakyRelu { slope } => rectifier(slope, 1.0),
+            Activation::Abrelu { a, b } => rectifier(a, b),
+            Activation::Erf => Expectation::Erf,
+            Activation::Gelu => Expectation::Gelu,
+            Activation::Sine => Expectation::Sine,
+            Activation::Tanh => Expectation::Series(HermiteSeries::new(f64::tanh, |z| z.cosh().powi(-2))),
+            Activation::Silu => {
+                let gate = |z: f64| 1.0 / (1.0 + (-z).exp());
+                Expectation::Series(HermiteSeries::new(
+                    move |z| z * gate(z),
+                    move |z| gate(z) * (1.0 + z * (1.0 - gate(z))),
+                ))
+            }
+        }
+    }
+
+    /// Number of marginals.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Expectation::Rectifier { .. } | Expectation::Sine => 1,
+            Expectation::Erf | Expectation::Gelu => 2,
+            Expectation::Series(series) => series.width(),
+        }
+    }
+
+    /// The marginals `[width, lanes]` of variances `q: [lanes]`.
+    pub(super) fn marginals<T: Real>(&self, variances: &[T]) -> Vec<T> {
+        // A mean over positions can round a variance of 0 to a negative number.
+        let q = variances.iter().map(|q| q.wide().max(0.0));
+        let narrow = |values: Vec<f64>| values.into_iter().map(T::of).collect();
+        match self {
+            Expectation::Rectifier { .. } => narrow(q.map(f64::sqrt).collect()),
+            Expectation::Sine => narrow(q.collect()),
+            // The variance and 1 / sqrt(1 + variance), for erf of twice the variance.
+            Expectation::Erf => narrow(q.clone().map(|q| 2.0 * q).chain(q.map(|q| (1.0 + 2.0 * q).powf(-0.5))).collect()),
+            Expectation::Gelu => narrow(q.clone().chain(q.map(|q| (1.0 + q).powf(-0.5))).collect()),
+            Expectation::Series(series) => narrow(series.marginals(&q.collect::<Vec<_>>())),
+        }
+    }
+
+    /// The recursion's step for a run of pairs: `s <- E[phi phi]`, `t <- t E[phi' phi']`.
+    pub(super) fn apply<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T]) {
+        let row = |index| (left.row(index, self.width(), s.len()), right.row(index, self.width(), s.len()));
+        match self {
+            Expectation::Rectifier { linear, rectified } => {
+                let (left, right) = row(0);
+                let (linear, rectified) = (T::of(*linear), T::of(rectified / (2.0 * PI)));
+                vectorised(#[inline(always)] || rectifier(linear, rectified, left, right, s, t));
+            }
+            Expectation::Erf => {
+                let (variances, scales) = (row(0), row(1));
+                vectorised(#[inline(always)] || each_pair(erf, variances, scales, s, t));
+            }
+            Expectation::Gelu => {
+                let (variances, scales) = (row(0), row(1));
+                vectorised(#[inline(always)] || each_pair(gelu, variances, scales, s, t));
+            }
+            Expectation::Sine => {
+                let (left, right) = row(0);
+                sine(left, right, s, t);
+            }
+            Expectation::Series(series) => series.apply(left, right, s, t),
+        }
+    }
+}
+
+/// Below this distance from 1, a cosine is 1: it is what rounding leaves of the cosine of two parallel vectors. The
+/// derivative of `theta` is infinite there, so that the rounding would grow to its square root.
+fn rounding<T: Real>() -> T {
+    T::of(64.0) * T::epsilon()
+}
+
+#[inline(always)]
+fn rectifier<T: Real>(linear: T, rectified: T, left: &[T], right: &[T], s: &mut [T], t: &mut [T]) {
+    let (zero, one, pi) = (T::zero(), T::one(), T::of(PI));
+    let parallel = one - rounding();
+    for (((s, t), &left), &right) in s.iter_mut().zip(t).zip(left).zip(right) {
+        let norms = left * right;
+        // Where a variance is 0, s is 0 too and any angle will do.
+        let cosine = s.abs() / larger(norms, T::min_positive_value());
+        let cosine = if cosine > parallel { one } else { cosine };
+        let sine = ((one - cosine) * (one + cosine)).sqrt();
+        let acute = angle(sine, cosine);
+        let supplement = if *s < zero { acute } else { pi - acute };
+        *s = linear * *s + rectified * (norms * sine + supplement * *s);
+        *t *= linear + rectified * supplement;
+    }
+}
+
+/// Applies `step(s, (q, q'), (h, h')) = (E[phi phi], E[phi' phi'])` to every pair.
+#[inline(always)]
+fn each_pair<T: Real>(
+    step: impl Fn(T, (T, T), (T, T)) -> (T, T),
+    variances: (&[T], &[T]),
+    scales: (&[T], &[T]),
+    s: &mut [T],
+    t: &mut [T],
+) {
+    let variances = variances.0.iter().zip(variances.1);
+    let scales = scales.0.iter().zip(scales.1);
+    for (((s, t), (&q, &r)), (&h, &i)) in s.iter_mut().zip(t).zip(variances).zip(scales) {
+        let (value, factor) = step(*s, (q, r), (h, i));
+        *s = value;
+        *t *= factor;
+    }
+}
+
+#[inline(always)]
+fn erf<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> (T, T) {
+    let s = s + s;
+    let normal = Normal::new(s, variances, scales);
+    (T::of(2.0 / PI) * normal.arcsine, T::of(4.0 / PI) / normal.root)
+}
+
+#[inline(always)]
+fn gelu<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> (T, T) {
+    let normal = Normal::new(s, variances, scales);
+    let both = T::of(0.25) + T::of(0.5 / PI) * normal.arcsine;
+    let density = T::of(0.5 / PI) / normal.root;
+    let inverses = scales.0 * scales.0 + scales.1 * scales.1;
+    let value = s * both + density * (normal.excess + s * s * inverses);
+    (value, both + density * s * (inverses + T::one() / normal.determinant))
+}
+
+/// Functions of the covariance `[[1 + q, s], [s, 1 + q']]`, which the error function and GELU share.
+struct Normal<T> {
+    /// `q q' - s^2 >= 0`.
+    excess: T,
+    /// `(1 + q)(1 + q') - s^2`.
+    determinant: T,
+    /// Its square root.
+    root: T,
+    /// `asin(s / sqrt((1 + q)(1 + q')))`.
+    arcsine: T,
+}
+
+impl<T: Real> Normal<T> {
+    /// From `s`, the variances `q` and `q'`, and `1 / sqrt(1 + q)` and `1 / sqrt(1 + q')`.
+    #[inline(always)]
+    fn new(s: T, variances: (T, T), scales: (T, T)) -> Self {
+        let excess = larger(variances.0 * variances.1 - s * s, T::zero());
+        let determinant = T::one() + variances.0 + variances.1 + excess;
+        let (root, scale) = (determinant.sqrt(), scales.0 * scales.1);
+        let arcsine = angle(s.abs() * scale, root * scale);
+        Self { excess, determinant, root, arcsine: if s < T::zero() { -arcsine } else { arcsine } }
+    }
+}
+
+fn sine<T: Real>(left: &[T], right: &[T], s: &mut [T], t: &mut [T]) {
+    let half = T::of(0.5);
+    for (((s, t), &left), &right) in s.iter_mut().zip(t).zip(left).zip(right) {
+        // In this form no exponential overflows: |s| <= (q + q') / 2.
+        let size = s.abs();
+        let larger = half * (size - half * (left + right)).exp();
+        let difference = (-(size + size)).exp_m1();
+        *s = (-larger * difference).copysign(*s);
+        *t *= larger * (difference + T::of(2.0));
+    }
+}
+
+#[inline(always)]
+fn larger<T: Real>(a: T, b: T) -> T {
+    if a > b { a } else { b }
+}
+
+/// The angle in `[0, pi/2]` with the given sine and cosine, to the last place. It takes the arcsine of the smaller of
+/// the two, by a polynomial on `[0, sqrt(1/2)]`, so that loops over it vectorise.
+#[inline(always)]
+fn angle<T: Real>(sine: T, cosine: T) -> T {
+    let x = if sine < cosine { sine } else { cosine };
+    let square = x * x;
+    let mut tail = T::of(ARCSINE[ARCSINE.len() - 1]);
+    for &coefficient in ARCSINE[..ARCSINE.len() - 1].iter().rev() {
+        tail = tail * square + T::of(coefficient);
+    }
+    let arcsine = x + x * square * tail;
+    if sine < cosine { arcsine } else { T::of(FRAC_PI_2) - arcsine }
+}
+
+/// The polynomial `P` of `asin(x) = x + x^3 P(x^2)`, by interpolation in the Chebyshev nodes of `0 <= x^2 <= 1/2`.
+/// Its relative error there is below `1e-16`.
+const ARCSINE: [f64; 18] = [
+    0.1666666666666666,
+    0.07500000000008983,
+    0.04464285712358507,
+    0.030381946078030974,
+    0.02237208630338445,
+    0.01735473067676707,
+    0.013929824170098248,
+    0.011985560569973889,
+    0.005891949464188712,
+    0.0338240571430164,
+    -0.11747877891108137,
+    0.4658118580660412,
+    -1.258684466023488,
+    2.5735139443281962,
+    -3.7416070599989237,
+    3.7316543687733263,
+    -2.277994173933347,
+    0.6629484523693957,
+];

@@ -1,0 +1,150 @@
+//! Gaussian expectations of any activation by quadrature.
+
+use std::f64::consts::PI;
+use std::fmt;
+use std::sync::Arc;
+
+use super::expectation::Lanes;
+use super::real::{Real, vectorised};
+
+/// Coefficients of an activation in Hermite polynomials.
+const COEFFICIENTS: usize = 256;
+
+/// Terms of the series: the coefficients, and the rest of the even and of the odd ones.
+const TERMS: usize = COEFFICIENTS + 2;
+
+/// The quadrature's nodes are `0.1 i` for `-130 <= i <= 130`.
+const NODES: usize = 261;
+const SPACING: f64 = 0.1;
+
+/// Pairs that are summed together.
+const BLOCK: usize = 16;
+
+/// The expectations of an activation given as two functions, `phi` and `phi'`.
+///
+/// With normalised Hermite polynomials `h_k` and `a_k(q) = E[h_k(z) phi(sqrt(q) z)]`, Mehler's formula gives
+///
+/// `E[phi(a) phi(b)] = sum_k a_k(q) a_k(q') u^k`, `u = s / sqrt(q q')`,
+///
+/// and the same for `phi'`. The `a_k` are computed once per sample, so that a pair costs one multiplication per term
+/// instead of a double integral. They are integrals of an analytic function with Gaussian tails, for which the
+/// trapezoidal rule converges exponentially (Trefethen and Weideman 2014) and, with as many nodes, much faster than the
+/// Gauss-Hermite rule when `q` is large.
+///
+/// What the coefficients leave of `E[phi(a)^2]` goes into two last terms, one for the even and one for the odd part of
+/// `phi`. The series is therefore exact for parallel inputs, and every matrix of its values is positive semidefinite
+/// (Schur's product theorem). Largest error over all `u`, relative to the value at `u = 1`:
+///
+/// | q | tanh | its derivative | SiLU | its derivative |
+/// |---|---|---|---|---|
+/// | 1 | 1e-15 | 1e-15 | 1e-15 | 1e-15 |
+/// | 4 | 1e-12 | 1e-11 | 1e-15 | 1e-15 |
+/// | 10 | 1e-9 | 1e-7 | 1e-15 | 1e-14 |
+/// | 100 | 1e-3 | 1e-2 | 1e-7 | 1e-5 |
+#[derive(Clone)]
+pub(super) struct HermiteSeries {
+    phi: Function,
+    derivative: Function,
+    /// `h_k(z_i)` times the weight of node `z_i`, one row per `k`.
+    weights: Vec<f64>,
+}
+
+type Function = Arc<dyn Fn(f64) -> f64 + Send + Sync>;
+
+impl fmt::Debug for HermiteSeries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HermiteSeries").finish_non_exhaustive()
+    }
+}
+
+impl HermiteSeries {
+    /// The series of an activation and its derivative.
+    pub(super) fn new(
+        phi: impl Fn(f64) -> f64 + Send + Sync + 'static,
+        derivative: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        let mut weights = vec![0.0; COEFFICIENTS * NODES];
+        for i in 0..NODES {
+            let z = node(i);
+            // h_k grows where the density p vanishes: the recurrence is run on sqrt(p) h_k, which stays bounded.
+            let root = (-z * z / 4.0).exp() / (2.0 * PI).powf(0.25);
+            let (mut before, mut value) = (0.0, root);
+            for k in 0..COEFFICIENTS {
+                weights[k * NODES + i] = SPACING * root * value;
+                let next = (z * value - (k as f64).sqrt() * before) / ((k + 1) as f64).sqrt();
+                (before, value) = (value, next);
+            }
+        }
+        Self { phi: Arc::new(phi), derivative: Arc::new(derivative), weights }
+    }
+
+    /// Number of marginals: the standard deviation, then all terms of `phi` and of `phi'`.
+    pub(super) fn width(&self) -> usize {
+        1 + 2 * TERMS
+    }
+
+    /// The marginals `[width, lanes]` of variances `[lanes]`.
+    pub(super) fn marginals(&self, variances: &[f64]) -> Vec<f64> {
+        let deviations: Vec<f64> = variances.iter().map(|variance| variance.sqrt()).collect();
+        let terms = [&self.phi, &self.derivative].map(|function| self.terms(function, &deviations));
+        [deviations, terms.concat()].concat()
+    }
+
+    /// The terms `[TERMS, lanes]` of a function at standard deviations `[lanes]`.
+    fn terms(&self, function: &Function, deviations: &[f64]) -> Vec<f64> {
+        let lanes = deviations.len();
+        let values: Vec<f64> =
+            deviations.iter().flat_map(|deviation| (0..NODES).map(move |i| function(deviation * node(i)))).collect();
+        let mut terms = vec![0.0; TERMS * lanes];
+        let (coefficients, rest) = terms.split_at_mut(COEFFICIENTS * lanes);
+        f64::product(1.0, &self.weights, &values, NODES, coefficients);
+        for (lane, values) in values.chunks_exact(NODES).enumerate() {
+            for (parity, sign) in [(0, 1.0), (1, -1.0)] {
+                // h_0 = 1: the first row holds the weights alone.
+                let part = |i: usize| (values[i] + sign * values[NODES - 1 - i]) / 2.0;
+                let total: f64 = (0..NODES).map(|i| self.weights[i] * part(i).powi(2)).sum();
+                let kept: f64 = coefficients.iter().skip(lane + parity * lanes).step_by(2 * lanes).map(|a| a * a).sum();
+                rest[parity * lanes + lane] = (total - kept).max(0.0).sqrt();
+            }
+        }
+        terms
+    }
+
+    /// `s <- E[phi phi]`, `t <- t E[phi' phi']` for a run of pairs.
+    pub(super) fn apply<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T]) {
+        for (index, (s, t)) in s.chunks_mut(BLOCK).zip(t.chunks_mut(BLOCK)).enumerate() {
+            let [left, right] = [left, right].map(|lanes| Lanes { start: lanes.start + index * BLOCK, ..lanes });
+            vectorised(#[inline(always)] || self.apply_block(left, right, s, t));
+        }
+    }
+
+    /// The same for at most `BLOCK` pairs.
+    #[inline(always)]
+    fn apply_block<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T]) {
+        let row = |index| {
+            let (width, len) = (self.width(), s.len());
+            left.row(index, width, len).iter().zip(right.row(index, width, len)).map(|(&left, &right)| left * right)
+        };
+        let mut cosines = [T::zero(); BLOCK];
+        for ((cosine, &s), norms) in cosines.iter_mut().zip(s.iter()).zip(row(0)) {
+            let norms = if norms > T::zero() { norms } else { T::min_positive_value() };
+            *cosine = (s / norms).max(-T::one()).min(T::one());
+        }
+        let mut sums = [[T::zero(); BLOCK]; 2];
+        for k in (0..TERMS).rev() {
+            for (sums, first) in sums.iter_mut().zip([1, 1 + TERMS]) {
+                for ((sum, &cosine), product) in sums.iter_mut().zip(&cosines).zip(row(first + k)) {
+                    *sum = *sum * cosine + product;
+                }
+            }
+        }
+        for ((s, t), (value, factor)) in s.iter_mut().zip(t).zip(sums[0].iter().zip(sums[1])) {
+            *s = *value;
+            *t *= factor;
+        }
+    }
+}
+
+fn node(index: usize) -> f64 {
+    SPACING * (index as f64 - (NODES / 2) as f64)
+}
