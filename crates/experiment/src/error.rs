@@ -74,7 +74,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
-            Error::Machine(_) => 2,
+            Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
         }
     }

@@ -123,9 +123,8 @@ impl Block {
             Block::Note(text) => format!("<p class=\"note\" role=\"note\">{}</p>\n", escape(text)),
             Block::Table { header, rows } => table(header, rows),
             Block::KeyValues(pairs) => {
-                let pair = |(key, value): &(String, String)| {
-                    format!("<dt>{}</dt><dd>{}</dd>\n", escape(key), escape(value))
-                };
+                let pair =
+                    |(key, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(key), escape(value));
                 format!("<dl>\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())
             }
             Block::Figure(figure) => {
@@ -167,14 +166,18 @@ fn is_blank(cell: &str) -> bool {
     matches!(cell.trim(), "" | "-" | "–" | "—")
 }
 
-/// A number, with a percent sign or a power of ten, or two of them around "±".
+/// A number, maybe with a power of ten and a short unit such as "%" or "ms", or two of them around "±".
 fn is_number(cell: &str) -> bool {
     let part = |part: &str| {
-        let part = part.trim().trim_end_matches('%').trim_end().replace('−', "-");
-        let digits = part.split_once("×10").map_or(part.as_str(), |(digits, _)| digits);
+        let part = part.trim().replace('−', "-");
+        let number = match part.split_once(char::is_whitespace) {
+            Some((number, unit)) if unit.trim().chars().count() <= 3 => number,
+            _ => part.trim_end_matches('%'),
+        };
+        let digits = number.split_once("×10").map_or(number, |(digits, _)| digits);
         digits.parse::<f64>().is_ok()
     };
-    !cell.trim().is_empty() && cell.split('±').all(part)
+    cell.split('±').all(part)
 }
 
 #[cfg(test)]
@@ -213,12 +216,24 @@ mod tests {
 
     #[test]
     fn columns_of_numbers_are_aligned_on_the_right() {
-        let rows = [["network", "0.99", "1e-3", "a"], ["machine", "", "2.0 ± 0.1 %", "1"], ["limit", "—", "−3×10⁻⁵", "2"]];
+        let rows =
+            [["network", "0.99", "1e-3", "a"], ["machine", "", "2.0 ± 0.1 %", "1"], ["limit", "—", "−3×10⁻⁵", "2"]];
         let mut report = Report::new("", "");
         report.table(["model", "accuracy", "gap", "mixed"], rows);
         let html = report.html().expect("a report");
         assert_eq!(html.matches("<td class=\"number\">").count(), 6);
         assert_eq!(html.matches("<th scope=\"col\" class=\"number\">").count(), 2);
+    }
+
+    #[test]
+    fn numbers_may_have_units_but_text_is_no_number() {
+        for number in ["1", "−0.5", "98.6%", "98.6 %", "41 s", "12 ms", "1e-3", "3×10⁻⁵", "1 ± 0.1", "NaN", "2 ± 1 %"]
+        {
+            assert!(is_number(number), "{number}");
+        }
+        for text in ["", "a", "1 ± b", "2 layers", "s 1", "mnist01", "1,2"] {
+            assert!(!is_number(text), "{text}");
+        }
     }
 
     #[test]

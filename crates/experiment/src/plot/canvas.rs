@@ -80,9 +80,7 @@ pub(super) fn svg(
 }
 
 /// Draws a PNG image.
-pub(super) fn png(
-    draw: impl FnOnce(&Canvas<BitMapBackend>) -> Result<(), PlotError>,
-) -> Result<Vec<u8>, PlotError> {
+pub(super) fn png(draw: impl FnOnce(&Canvas<BitMapBackend>) -> Result<(), PlotError>) -> Result<Vec<u8>, PlotError> {
     ready_font()?;
     let (width, height) = sheet();
     let mut pixels = vec![255; (3 * width * height) as usize];
@@ -253,7 +251,8 @@ mod tests {
     #[test]
     fn dashes_run_round_corners() {
         let path = [(0.0, 0.0), (3.0, 0.0), (3.0, 10.0)];
-        let expected = [vec![(0.0, 0.0), (3.0, 0.0), (3.0, 1.0)], vec![(3.0, 3.0), (3.0, 7.0)], vec![(3.0, 9.0), (3.0, 10.0)]];
+        let expected =
+            [vec![(0.0, 0.0), (3.0, 0.0), (3.0, 1.0)], vec![(3.0, 3.0), (3.0, 7.0)], vec![(3.0, 9.0), (3.0, 10.0)]];
         assert_eq!(strokes(&path, &[4.0, 2.0]), expected);
         assert!(strokes(&path[..1], &[4.0, 2.0]).is_empty());
         assert!(strokes(&[], &[4.0, 2.0]).is_empty());
@@ -268,7 +267,8 @@ mod tests {
     #[test]
     fn the_font_on_board_has_the_letters_of_our_labels() {
         let missing = text_width("\u{10FFFF}", 100.0);
-        for c in "AZaz09λκησΔ∞∑√≤≥±×·−–—→↦ℓℝ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁½öéñ…".chars() {
+        for c in "AZaz09λκησΔ∞∑√≤≥±×·−–—→↦ℓℝ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁½öéñ…".chars()
+        {
             assert_ne!(text_width(&c.to_string(), 100.0), missing, "{c}");
         }
     }

@@ -20,12 +20,12 @@ const TICK_LENGTH: f64 = 5.0;
 /// Length of the line in a legend entry, and the gap between it and the text.
 const SAMPLE: (f64, f64) = (32.0, 8.0);
 /// The most room a legend's text may take.
-const LEGEND_TEXT: f64 = 215.0;
+const LEGEND_TEXT: f64 = 220.0;
 
 /// Room that ticks and labels take below the plot, roughly: the legend ends above.
-const BELOW_PLOT: f64 = 80.0;
+const BELOW_PLOT: f64 = 85.0;
 /// Half the width of the widest tick label: the last one may stick out on the right.
-const HALF_TICK: f64 = 28.0;
+const HALF_TICK: f64 = 32.0;
 
 /// Draws the whole figure.
 pub(super) fn figure<DB: DrawingBackend>(figure: &Figure, canvas: &Canvas<DB>) -> Result<(), PlotError> {
@@ -141,7 +141,7 @@ struct Entry {
 impl Layout {
     fn new(figure: &Figure, curves: &[Curve], note: Option<String>) -> Layout {
         let (width, height) = (f64::from(SIZE.0), f64::from(SIZE.1));
-        let title = wrap(&figure.title, TITLE_SIZE, width - 2.0 * MARGIN, 2);
+        let title = wrap(&figure.title, TITLE_SIZE, width - 2.0 * MARGIN, 3);
         let top = MARGIN + title.len() as f64 * TITLE_SIZE * LEADING + if title.is_empty() { 0.0 } else { 8.0 };
 
         let legend = legend(figure, curves, height - top - BELOW_PLOT);
@@ -149,7 +149,7 @@ impl Layout {
         let legend_width = SAMPLE.0 + SAMPLE.1 + legend.iter().map(text).fold(0.0, f64::max);
         let right = width - MARGIN - if legend.is_empty() { HALF_TICK } else { legend_width + MARGIN };
 
-        let x_label = wrap(&figure.x.label, LABEL_SIZE, right - 110.0, 2);
+        let x_label = wrap(&figure.x.label, LABEL_SIZE, right - 110.0, 3);
         let below_ticks = TICK_LENGTH + TICK_SIZE * LEADING + 4.0;
         let note_height = if note.is_some() { NOTE_SIZE * LEADING + 4.0 } else { 0.0 };
         let bottom = height - MARGIN - note_height - text_height(&x_label, LABEL_SIZE) - below_ticks;
@@ -160,7 +160,7 @@ impl Layout {
             apart(ticks, bottom - top, 20.0, label) && count(ticks) <= 9
         });
         let widest = y_ticks.iter().map(label_width).fold(0.0, f64::max);
-        let y_label = wrap(&figure.y.label, LABEL_SIZE, bottom - top, 2);
+        let y_label = wrap(&figure.y.label, LABEL_SIZE, bottom - top, 3);
         let left = MARGIN + text_height(&y_label, LABEL_SIZE) + 6.0 + widest + 4.0 + TICK_LENGTH;
         let x_ticks = x.ticks(|ticks| apart(ticks, right - left, 18.0, label_width) && count(ticks) <= 10);
         Layout { left, right, top, bottom, x, y, x_ticks, y_ticks, title, x_label, y_label, legend, note }
@@ -350,9 +350,7 @@ fn label_width(tick: &Tick) -> f64 {
 fn apart(ticks: &[Tick], length: f64, gap: f64, extent: impl Fn(&Tick) -> f64) -> bool {
     let mut labels: Vec<_> = ticks.iter().filter(|tick| tick.label.is_some()).collect();
     labels.sort_by(|a, b| a.at.total_cmp(&b.at));
-    labels.windows(2).all(|pair| {
-        (pair[1].at - pair[0].at) * length >= 0.5 * (extent(pair[0]) + extent(pair[1])) + gap
-    })
+    labels.windows(2).all(|pair| (pair[1].at - pair[0].at) * length >= 0.5 * (extent(pair[0]) + extent(pair[1])) + gap)
 }
 
 /// Breaks text into at most `most` lines no wider than `width`. What is left over ends in an ellipsis.

@@ -8,13 +8,13 @@ pub const SIZE: (u32, u32) = (900, 560);
 /// Pixels of a PNG per pixel of the figure, so that it stays sharp on fine screens and on paper.
 pub const DENSITY: u32 = 2;
 
-pub(super) const TITLE_SIZE: f64 = 19.0;
-pub(super) const LABEL_SIZE: f64 = 17.0;
-pub(super) const TICK_SIZE: f64 = 15.0;
-pub(super) const NOTE_SIZE: f64 = 13.0;
+pub(super) const TITLE_SIZE: f64 = 21.0;
+pub(super) const LABEL_SIZE: f64 = 19.0;
+pub(super) const TICK_SIZE: f64 = 17.0;
+pub(super) const NOTE_SIZE: f64 = 14.0;
 
 pub(super) const LINE_WIDTH: f64 = 2.0;
-pub(super) const MARKER_RADIUS: f64 = 4.0;
+pub(super) const MARKER_RADIUS: f64 = 4.2;
 
 /// Markers without a line closer than this to the one before would only cover it.
 pub(super) const MARKER_GAP: f64 = 7.0;

@@ -115,7 +115,8 @@ fn series_in_one_slot_share_a_color() {
 
 #[test]
 fn a_hundred_series_and_long_labels_stay_in_the_picture() {
-    let mut figure = Figure::new("x", "long ".repeat(80), Axis::linear("x ".repeat(200)), Axis::linear("y".repeat(200)));
+    let mut figure =
+        Figure::new("x", "long ".repeat(80), Axis::linear("x ".repeat(200)), Axis::linear("y".repeat(200)));
     for i in 0..100 {
         let points = vec![(0.0, f64::from(i)), (1.0, f64::from(i))];
         figure.series.push(Series::new(format!("the series with the very long name, number {i}"), points));

@@ -49,8 +49,8 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
         .caption("Small against outputs of order 1, and smaller the wider the network.")
         .series(Series::new("train, largest", over_steps(&|record| record.gap.train_max)).slot(0))
         .series(Series::new("train, root mean square", over_steps(&|record| record.gap.train_rms)).slot(1))
-        .series(Series::new("test, largest", over_steps(&|record| record.gap.test_max)).slot(2))
-        .series(Series::new("test, root mean square", over_steps(&|record| record.gap.test_rms)).slot(3));
+        .series(Series::new("test, largest", over_steps(&|record| record.gap.test_max)).mark(Mark::Dashed).slot(0))
+        .series(Series::new("test, root mean square", over_steps(&|record| record.gap.test_rms)).mark(Mark::Dashed).slot(1));
 
     let loss = run.config.objective.loss.name();
     let losses = Figure::new("loss", "Loss", steps(), Axis::linear(format!("mean {loss} loss")))
