@@ -104,7 +104,8 @@ fn training_agrees() {
         let other = results(backend);
         assert_eq!(other["backend"], backend.name());
         for path in ["/network/train_loss", "/machine/train_loss", "/gap/train_rms", "/output/train_max_abs"] {
-            let (a, b) = (flex.pointer(path).unwrap().as_f64().unwrap(), other.pointer(path).unwrap().as_f64().unwrap());
+            let (a, b) =
+                (flex.pointer(path).unwrap().as_f64().unwrap(), other.pointer(path).unwrap().as_f64().unwrap());
             assert!((a - b).abs() < 1e-3 * (1.0 + a.abs()), "{}: {path} is {b}, on flex {a}", backend.name());
         }
     }

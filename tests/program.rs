@@ -49,7 +49,10 @@ fn fails(output: &Output, code: i32, words: &[&str]) -> String {
     assert!(output.stdout.is_empty(), "nothing on stdout");
     let last = text.lines().last().unwrap_or_default().to_string();
     assert!(!text.contains("panicked") && !text.contains("defect"), "{text}");
-    assert!(text.lines().filter(|line| line.starts_with("widenet: ") || line.starts_with("error")).count() == 1, "{text}");
+    assert!(
+        text.lines().filter(|line| line.starts_with("widenet: ") || line.starts_with("error")).count() == 1,
+        "{text}"
+    );
     for word in words {
         assert!(text.contains(word), "no {word:?} in {text}");
     }
@@ -82,9 +85,9 @@ fn a_run_leaves_what_it_promises() {
     for file in ["config.toml", "timing.json", "weights.safetensors", "machine.npz", "dynamics.csv", "report.html"] {
         assert!(out.join(file).is_file(), "{file}");
     }
-    let partial = std::fs::read_dir(&out).unwrap().filter(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')
-    });
+    let partial = std::fs::read_dir(&out)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
     assert_eq!(partial.count(), 0, "no temporary files are left");
     let html = std::fs::read_to_string(out.join("report.html")).unwrap();
     for reference in ["<script", "<link", "src=\"http", "@import"] {
@@ -262,7 +265,8 @@ fn bad_data_is_one_line_and_leaves_nothing() {
     let data = folder.path().join("digits");
     std::fs::create_dir(&data).unwrap();
     let set = format!("data.source={}", data.to_str().unwrap());
-    let train = || train(&out, &["--set", &set, "--set", "data.train=2", "--set", "data.test=2", "--set", "record.probes=[0]"]);
+    let train =
+        || train(&out, &["--set", &set, "--set", "data.train=2", "--set", "data.test=2", "--set", "record.probes=[0]"]);
     fails(&train(), 1, &["train-images-idx3-ubyte"]);
     let write = |set: &str, images: u32, labels: &[u8]| {
         let pixels = (0..images * 4).map(|k| (k * 37 % 256) as u8).collect();

@@ -121,6 +121,10 @@ CASES = [
     ("resnet with a strided branch and a pooled shortcut", "image_2_6_6",
      [conv(), residual([RELU, conv(8, kernel=2, stride=2, padding=0)], [pool(2), conv(8, kernel=1)]), RELU, FLATTEN,
       dense()]),
+    ("resnet with branches of different strides", "image_1_7_7",
+     [conv(), residual([RELU, conv(8, kernel=4, padding=0)], [conv(8, stride=2)]), RELU, MEAN, dense()]),
+    ("cnn on an oblong image", "image_2_4_6", [conv(), RELU, pool(2), conv(), RELU, MEAN, dense()]),
+    ("cnn flatten on an oblong image", "image_2_4_6", [conv(), RELU, pool(2), conv(), RELU, FLATTEN, dense()]),
     ("mnist depth 2", "mnist", [FLATTEN] + mlp(2)),
     ("mnist depth 3", "mnist", [FLATTEN] + mlp(3)),
 ]
@@ -209,6 +213,7 @@ def main():
         "flat": {"input": {"flat": 10}, "a": draw(3, 10), "b": draw(4, 10)},
         "image_2_6_6": {"input": {"image": [2, 6, 6]}, "a": draw(3, 72), "b": draw(4, 72)},
         "image_1_7_7": {"input": {"image": [1, 7, 7]}, "a": draw(3, 49), "b": draw(4, 49)},
+        "image_2_4_6": {"input": {"image": [2, 4, 6]}, "a": draw(3, 48), "b": draw(4, 48)},
         "mnist": {"input": {"image": [1, 28, 28]}, "pixels": mnist_images()},
     }
     cases = []

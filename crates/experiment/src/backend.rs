@@ -102,7 +102,8 @@ impl Backend {
     fn device(self) -> Result<Device, BackendError> {
         match self {
             #[cfg(feature = "ndarray")]
-            #[allow(deprecated)] // Burn means to drop it; it stays here for comparison as long as Burn has it
+            // Burn means to drop it; it stays here for comparison as long as Burn has it.
+            #[allow(deprecated)]
             Backend::Ndarray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
             Backend::Wgpu => self.graphics(burn::tensor::wgpu::WgpuBackend::Auto),

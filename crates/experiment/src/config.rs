@@ -164,11 +164,7 @@ pub struct RecordConfig {
 
 impl Default for RecordConfig {
     fn default() -> Self {
-        Self {
-            points: defaults::points(),
-            probes: defaults::probes(),
-            kernel_samples: defaults::kernel_samples(),
-        }
+        Self { points: defaults::points(), probes: defaults::probes(), kernel_samples: defaults::kernel_samples() }
     }
 }
 
@@ -371,10 +367,14 @@ mod tests {
             let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
             Config::load(&path, &overrides).map_err(|error| error.to_string())
         };
-        let config = load(&["training.steps=20", "machine.kernel=empirical", "architecture.mlp.hidden=[8, 8]"]).unwrap();
+        let config =
+            load(&["training.steps=20", "machine.kernel=empirical", "architecture.mlp.hidden=[8, 8]"]).unwrap();
         assert_eq!(config.training.steps.get(), 20);
         assert_eq!(config.machine.kernel, KernelName::Empirical);
-        assert_eq!(config, load(&["training.steps = 20", "machine.kernel='empirical'", "architecture.mlp.hidden=[8,8]"]).unwrap());
+        assert_eq!(
+            config,
+            load(&["training.steps = 20", "machine.kernel='empirical'", "architecture.mlp.hidden=[8,8]"]).unwrap()
+        );
         let error = load(&["training.stepps=20"]).unwrap_err();
         assert!(error.starts_with("--set training.stepps=20: unknown field `stepps`"), "{error}");
         assert!(load(&["training"]).unwrap_err().contains("key.path=value"));

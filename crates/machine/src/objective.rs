@@ -76,7 +76,6 @@ impl fmt::Display for Objective {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

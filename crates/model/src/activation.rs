@@ -159,7 +159,8 @@ mod tests {
             assert!(json.contains(&format!("\"{}\"", activation.name())), "{json}");
             assert_eq!(serde_json::from_str::<Activation>(&json).unwrap(), activation);
         }
-        let error = serde_json::from_str::<Activation>(r#"{ "leaky_relu": { "slope": 0.1, "gain": 2.0 } }"#).unwrap_err();
+        let error =
+            serde_json::from_str::<Activation>(r#"{ "leaky_relu": { "slope": 0.1, "gain": 2.0 } }"#).unwrap_err();
         assert!(error.to_string().contains("gain"), "{error}");
     }
 }

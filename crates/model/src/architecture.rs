@@ -415,7 +415,7 @@ layers = [
             ("{ dense = { } }", "units"),
             ("{ dnse = { units = 1 } }", "dnse"),
             ("{ activation = 'swish' }", "swish"),
-            ("{ activation = { leaky_relu = { slope = 0.1, a = 1 } } }", "`a`"),
+            ("{ activation = { leaky_relu = { slope = 0.1, a = 1 } } }", "keys in table: a,"),
             ("{ average_pool = { window = 0 } }", "nonzero"),
         ] {
             let error = refused(layer);
@@ -431,9 +431,8 @@ layers = [
     fn widths_scale_together() {
         let architecture = Architecture::new(Shape::Flat(5), vec![dense(4), dense(10), dense(6), dense(2)]).unwrap();
         assert_eq!(architecture.width(), Some(4));
-        let units = |architecture: &Architecture| -> Vec<usize> {
-            architecture.shapes().iter().map(Shape::size).collect()
-        };
+        let units =
+            |architecture: &Architecture| -> Vec<usize> { architecture.shapes().iter().map(Shape::size).collect() };
         assert_eq!(units(&architecture.with_width(count(8))), [8, 20, 12, 2]);
         assert_eq!(units(&architecture.with_width(count(2))), [2, 5, 3, 2]);
         // 10 / 4 and 6 / 4, rounded down.

@@ -285,7 +285,8 @@ mod tests {
         );
         assert_eq!(layers(config, Shape::Flat(3)), expected);
         // An image is flattened first. The defaults are ReLU, one output, sigma_w = 1 and no bias.
-        let expected = spelled("['flatten', { dense = { units = 5 } }, { activation = 'relu' }, { dense = { units = 1 } }]");
+        let expected =
+            spelled("['flatten', { dense = { units = 5 } }, { activation = 'relu' }, { dense = { units = 1 } }]");
         assert_eq!(layers("mlp = { hidden = [5] }", Shape::Image([1, 2, 2])), expected);
         assert_eq!(layers("mlp = { hidden = [] }", Shape::Flat(3)), spelled("[{ dense = { units = 1 } }]"));
     }
@@ -319,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_resnet_projects_the_shortcut_only_where_the_shape_changes() {
-        let config = "resnet = { stem = 4, blocks = [{ channels = 4 }, { channels = 6 }, { channels = 6, stride = 2 }] }";
+        let config =
+            "resnet = { stem = 4, blocks = [{ channels = 4 }, { channels = 6 }, { channels = 6, stride = 2 }] }";
         let block = |channels: usize, stride: usize, shortcut: &str| {
             format!(
                 "{{ residual = {{ branch = [

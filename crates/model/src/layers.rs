@@ -234,7 +234,7 @@ mod tests {
         node.stride = 2;
         node.padding = 1;
         // Zeros around: windows start at rows and columns -1 and 1.
-        check(node.forward(image), [1, 1, 2, 2], &[2.0, 8.5, 15.0, 38.5]);
+        check(node.forward(image), [1, 1, 2, 2], &[2.0, 9.0, 18.0, 38.5]);
     }
 
     #[test]

@@ -131,9 +131,9 @@ pub(crate) fn next_shape(layer: &Layer, shape: Shape, place: &str) -> Result<Sha
             }
             Ok(branch)
         }
-        (Layer::BatchNorm, _) => refuse(
-            "couples the samples of a batch, so that no sample has a derivative of its own; leave it out".into(),
-        ),
+        (Layer::BatchNorm, _) => {
+            refuse("couples the samples of a batch, so that no sample has a derivative of its own; leave it out".into())
+        }
         (
             Layer::Conv(_) | Layer::AveragePool(_) | Layer::MaxPool(_) | Layer::GlobalAveragePool | Layer::Flatten,
             Shape::Flat(_),
@@ -207,8 +207,13 @@ mod tests {
             after(dense(2), Shape::Image([1, 2, 3])).unwrap_err(),
             "needs a vector but gets an image [1, 2, 3]; put flatten or global_average_pool before it"
         );
-        let images_only =
-            [conv(1, 1, 1, 0), Layer::AveragePool(pool(1)), Layer::MaxPool(pool(1)), Layer::GlobalAveragePool, Layer::Flatten];
+        let images_only = [
+            conv(1, 1, 1, 0),
+            Layer::AveragePool(pool(1)),
+            Layer::MaxPool(pool(1)),
+            Layer::GlobalAveragePool,
+            Layer::Flatten,
+        ];
         for layer in images_only {
             let problem = after(layer, Shape::Flat(5)).unwrap_err();
             assert_eq!(problem, "needs an image [channels, height, width] but gets a vector [5]");
@@ -268,10 +273,7 @@ mod tests {
         );
         let disagree = Residual { branch: vec![dense(3)], shortcut: vec![dense(4)] };
         let error = walk(&[Layer::Residual(disagree)], Shape::Flat(2), "", &mut |_| ()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "layer 1 (residual): the branch gives [3] but the shortcut [4]; they must agree"
-        );
+        assert_eq!(error.to_string(), "layer 1 (residual): the branch gives [3] but the shortcut [4]; they must agree");
         let nested = Residual { branch: Vec::new(), shortcut: vec![Layer::BatchNorm] };
         let outer = Residual { branch: vec![Layer::Residual(nested)], shortcut: Vec::new() };
         let error = walk(&[Layer::Residual(outer)], Shape::Flat(2), "", &mut |_| ()).unwrap_err();

@@ -6,6 +6,7 @@ use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::architecture::Architecture;
 use crate::network::Network;
@@ -52,6 +53,30 @@ struct Description {
     precision: Precision,
 }
 
+/// Calls `change` with every part of a JSON value that has no parts itself.
+fn each_value(value: &mut Value, change: &dyn Fn(&mut Value)) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| each_value(value, change)),
+        Value::Object(entries) => entries.values_mut().for_each(|value| each_value(value, change)),
+        value => change(value),
+    }
+}
+
+/// Numbers with a point are stored as text: serde_json reads 17 digits back only to within one unit in the last
+/// place, and a scale that is off by that much gives another network.
+fn float_to_text(value: &mut Value) {
+    if let Some(float) = value.as_f64().filter(|_| value.is_f64()) {
+        *value = Value::String(format!("{float:?}"));
+    }
+}
+
+/// Back from [`float_to_text`]. No name in an architecture reads as a number.
+fn text_to_float(value: &mut Value) {
+    if let Some(float) = value.as_str().and_then(|text| text.parse::<f64>().ok()) {
+        *value = Value::from(float);
+    }
+}
+
 impl Network {
     /// Saves the weights, `nodes.0.Dense.weight` and so on, with the architecture, the seed and the precision as JSON
     /// under `widenet` in the file's metadata. One network always gives the same bytes. PyTorch and numpy read the
@@ -65,9 +90,10 @@ impl Network {
         let problem = |problem: String| StorageError::Write { path: path.into(), problem };
         let architecture = self.architecture().clone();
         let description = Description { architecture, seed: self.seed(), precision: self.precision() };
-        let description = serde_json::to_string(&description).map_err(|error| problem(error.to_string()))?;
+        let mut description = serde_json::to_value(&description).map_err(|error| problem(error.to_string()))?;
+        each_value(&mut description, &float_to_text);
         let mut store =
-            SafetensorsStore::from_file(path).overwrite(true).clear_metadata().metadata(KEY, description);
+            SafetensorsStore::from_file(path).overwrite(true).clear_metadata().metadata(KEY, description.to_string());
         self.save_into(&mut store).map_err(|error| problem(error.to_string()))
     }
 
@@ -83,8 +109,10 @@ impl Network {
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = description.ok_or_else(|| format(format!("no entry {KEY} in its metadata")))?;
-        let Description { architecture, seed, precision } =
-            serde_json::from_str(description).map_err(|error| format(format!("{KEY} in its metadata: {error}")))?;
+        let unreadable = |error| format(format!("{KEY} in its metadata: {error}"));
+        let mut description = serde_json::from_str(description).map_err(unreadable)?;
+        each_value(&mut description, &text_to_float);
+        let Description { architecture, seed, precision } = serde_json::from_value(description).map_err(unreadable)?;
 
         // The file's own size bounds what is allocated for it: count before drawing a network.
         let tensors = header.tensors();

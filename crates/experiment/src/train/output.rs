@@ -118,7 +118,8 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut header: Vec<String> = vec!["step".into(), "time".into()];
     for who in ["network", "machine"] {
-        header.extend(["train_loss", "test_loss", "train_accuracy", "test_accuracy"].map(|what| format!("{who}_{what}")));
+        header
+            .extend(["train_loss", "test_loss", "train_accuracy", "test_accuracy"].map(|what| format!("{who}_{what}")));
     }
     header.extend(["gap_train_max", "gap_train_rms", "gap_test_max", "gap_test_rms"].map(String::from));
     header.extend(["output_train_max_abs".into(), "kernel_change".into()]);

@@ -50,7 +50,9 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
         .series(Series::new("train, largest", over_steps(&|record| record.gap.train_max)).slot(0))
         .series(Series::new("train, root mean square", over_steps(&|record| record.gap.train_rms)).slot(1))
         .series(Series::new("test, largest", over_steps(&|record| record.gap.test_max)).mark(Mark::Dashed).slot(0))
-        .series(Series::new("test, root mean square", over_steps(&|record| record.gap.test_rms)).mark(Mark::Dashed).slot(1));
+        .series(
+            Series::new("test, root mean square", over_steps(&|record| record.gap.test_rms)).mark(Mark::Dashed).slot(1),
+        );
 
     let loss = run.config.objective.loss.name();
     let losses = Figure::new("loss", "Loss", steps(), Axis::linear(format!("mean {loss} loss")))
@@ -67,9 +69,14 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
     if records.iter().any(|record| record.kernel_change.is_some()) {
         let change = over_steps(&|record| record.kernel_change.unwrap_or(f64::NAN));
         figures.push(
-            Figure::new("kernel-change", "Change of the tangent kernel", steps(), Axis::log("|K(t) \u{2212} K(0)| / |K(0)|"))
-                .caption("How far the network is from its linear regime: the smaller, the closer it follows the machine.")
-                .series(Series::new("Frobenius norm", change)),
+            Figure::new(
+                "kernel-change",
+                "Change of the tangent kernel",
+                steps(),
+                Axis::log("|K(t) \u{2212} K(0)| / |K(0)|"),
+            )
+            .caption("How far the network is from its linear regime: the smaller, the closer it follows the machine.")
+            .series(Series::new("Frobenius norm", change)),
         );
     }
     figures

@@ -80,7 +80,10 @@ impl Gap {
 
 /// The largest |value|; NaN if any is.
 pub fn max_abs<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
-    values.into_iter().fold(0.0, |most, value| if value.abs() <= most { most } else { value.abs() })
+    // Once NaN, always NaN: f64::max would hide it.
+    values
+        .into_iter()
+        .fold(0.0, |most: f64, value| if most.is_nan() || value.abs() <= most { most } else { value.abs() })
 }
 
 fn mean_loss(outputs: ArrayView1<f64>, labels: ArrayView1<f64>, loss: &dyn Loss) -> f64 {

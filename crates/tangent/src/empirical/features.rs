@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::module::unfold4d;
 use burn::tensor::ops::{PadMode, UnfoldOptions};
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use widenet_model::{ConvNode, DenseNode, Network, Tap};
 
 /// The tangent features of `n` samples, layer by layer, in a form whose Gram matrices are cheap.
@@ -13,6 +13,7 @@ pub(super) struct Features {
 
 /// One layer's features. `G[o]` is `d f_o / d z` of every sample, found at once because sample `i`'s output depends
 /// on sample `i`'s pre-activation alone.
+#[allow(clippy::large_enum_variant)] // one per layer
 enum LayerFeatures {
     /// `d f_o / d W` of a sample is the outer product of its input and `G[o]`, and is never formed.
     Dense {
@@ -40,28 +41,33 @@ enum LayerFeatures {
 
 /// Adds a zero leaf to every pre-activation, so that one backward pass returns its derivative for every sample.
 #[derive(Default)]
-struct Leaves {
-    dense: Vec<(usize, DenseNode, Tensor<2>, Tensor<2>)>,
-    conv: Vec<(usize, ConvNode, Tensor<4>, Tensor<4>)>,
-    count: usize,
+struct Leaves(Vec<Leaf>);
+
+/// A layer with weights, its input and its leaf, in the order of the forward pass.
+#[allow(clippy::large_enum_variant)] // one per layer
+enum Leaf {
+    Dense(DenseNode, Tensor<2>, Tensor<2>),
+    Conv(ConvNode, Tensor<4>, Tensor<4>),
 }
 
-fn leaf<const D: usize>(z: &Tensor<D>) -> Tensor<D> {
+fn zero_leaf<const D: usize>(z: &Tensor<D>) -> Tensor<D> {
     z.clone().inner().zeros_like().autodiff().require_grad()
+}
+
+fn derivative<const D: usize>(leaf: &Tensor<D>, gradients: &Gradients) -> Tensor<D> {
+    leaf.grad(gradients).expect("every pre-activation reaches the output").inner()
 }
 
 impl Tap for Leaves {
     fn dense(&mut self, layer: &DenseNode, a: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
-        let leaf = leaf(&z);
-        self.dense.push((self.count, layer.clone(), a.inner(), leaf.clone()));
-        self.count += 1;
+        let leaf = zero_leaf(&z);
+        self.0.push(Leaf::Dense(layer.clone(), a.inner(), leaf.clone()));
         z + leaf
     }
 
     fn conv(&mut self, layer: &ConvNode, a: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
-        let leaf = leaf(&z);
-        self.conv.push((self.count, layer.clone(), a.inner(), leaf.clone()));
-        self.count += 1;
+        let leaf = zero_leaf(&z);
+        self.0.push(Leaf::Conv(layer.clone(), a.inner(), leaf.clone()));
         z + leaf
     }
 }
@@ -73,33 +79,20 @@ impl Features {
         let outputs = network.architecture().output_size();
         // Weights take part in the graph but ask for no gradient: only activations' derivatives are computed.
         let network = network.clone().train().no_grad();
-        let mut layers: Vec<(usize, LayerFeatures)> = Vec::new();
+        let mut layers: Vec<LayerFeatures> = Vec::new();
         for output in 0..outputs {
             let mut leaves = Leaves::default();
             let y = network.forward_tapped(x.clone().autodiff(), &mut leaves);
             let rows = y.dims()[0];
             let gradients = y.slice([0..rows, output..output + 1]).sum().backward();
-            for (position, layer, input, leaf) in leaves.dense {
-                let derivative = leaf.grad(&gradients).expect("every pre-activation reaches the output").inner();
-                match layers.iter_mut().find(|(at, _)| *at == position) {
-                    Some((_, LayerFeatures::Dense { derivatives, .. })) => derivatives.push(derivative),
-                    _ => layers.push((position, LayerFeatures::dense(&layer, input, derivative))),
-                }
+            if layers.is_empty() {
+                layers = leaves.0.iter().map(LayerFeatures::new).collect();
             }
-            for (position, layer, input, leaf) in leaves.conv {
-                let derivative = leaf.grad(&gradients).expect("every pre-activation reaches the output").inner();
-                let (weight, bias) = convolution(&layer, input, derivative);
-                match layers.iter_mut().find(|(at, _)| *at == position) {
-                    Some((_, LayerFeatures::Conv { weights, biases, .. })) => {
-                        weights.push(weight);
-                        biases.push(bias);
-                    }
-                    _ => layers.push((position, LayerFeatures::conv(&layer, weight, bias))),
-                }
+            for (layer, leaf) in layers.iter_mut().zip(leaves.0) {
+                layer.add_output(leaf, &gradients);
             }
         }
-        layers.sort_by_key(|(position, _)| *position);
-        Self { layers: layers.into_iter().map(|(_, layer)| layer).collect() }
+        Self { layers }
     }
 
     /// `<grad f_a(x_i), grad f_b(x'_j)>`, `[n, n']`, of output `a` here and output `b` there.
@@ -130,14 +123,34 @@ impl Features {
 }
 
 impl LayerFeatures {
-    fn dense(layer: &DenseNode, input: Tensor<2>, derivative: Tensor<2>) -> Self {
-        let bias = if layer.bias.is_some() { layer.b_scale.powi(2) } else { 0.0 };
-        Self::Dense { input, derivatives: vec![derivative], weight: layer.w_scale.powi(2), bias }
+    /// The features of a layer, without any output yet.
+    fn new(leaf: &Leaf) -> Self {
+        let squares = |w_scale: f64, b_scale: f64| (w_scale * w_scale, b_scale * b_scale);
+        match leaf {
+            Leaf::Dense(layer, input, _) => {
+                let (weight, bias) = squares(layer.w_scale, layer.b_scale);
+                Self::Dense { input: input.clone(), derivatives: Vec::new(), weight, bias }
+            }
+            Leaf::Conv(layer, ..) => {
+                let (weight, bias) = squares(layer.w_scale, layer.b_scale);
+                Self::Conv { weights: Vec::new(), biases: Vec::new(), weight, bias }
+            }
+        }
     }
 
-    fn conv(layer: &ConvNode, weights: Tensor<2>, biases: Tensor<2>) -> Self {
-        let bias = if layer.bias.is_some() { layer.b_scale.powi(2) } else { 0.0 };
-        Self::Conv { weights: vec![weights], biases: vec![biases], weight: layer.w_scale.powi(2), bias }
+    /// Takes the next output's derivatives.
+    fn add_output(&mut self, leaf: Leaf, gradients: &Gradients) {
+        match (self, leaf) {
+            (Self::Dense { derivatives, .. }, Leaf::Dense(_, _, leaf)) => {
+                derivatives.push(derivative(&leaf, gradients));
+            }
+            (Self::Conv { weights, biases, .. }, Leaf::Conv(layer, input, leaf)) => {
+                let (weight, bias) = convolution(&layer, input, derivative(&leaf, gradients));
+                weights.push(weight);
+                biases.push(bias);
+            }
+            _ => unreachable!("every forward pass of a network visits the same layers"),
+        }
     }
 
     fn gram(&self, a: usize, other: &Self, b: usize) -> Tensor<2> {
@@ -168,9 +181,7 @@ impl LayerFeatures {
             Self::Dense { input, derivatives, weight, bias } => {
                 norms(&derivatives[a]) * (norms(input) * *weight + *bias)
             }
-            Self::Conv { weights, biases, weight, bias } => {
-                norms(&weights[a]) * *weight + norms(&biases[a]) * *bias
-            }
+            Self::Conv { weights, biases, weight, bias } => norms(&weights[a]) * *weight + norms(&biases[a]) * *bias,
         }
     }
 }
@@ -182,11 +193,7 @@ fn convolution(layer: &ConvNode, a: Tensor<4>, g: Tensor<4>) -> (Tensor<2>, Tens
     let kernel = layer.weight.dims()[2];
     let padding = layer.padding;
     // Padding first keeps the unfolding a strided view; padding inside it is several times slower.
-    let a = if padding == 0 {
-        a
-    } else {
-        a.pad([(padding, padding), (padding, padding)], PadMode::Constant(0.0))
-    };
+    let a = if padding == 0 { a } else { a.pad([(padding, padding), (padding, padding)], PadMode::Constant(0.0)) };
     let options = UnfoldOptions::new([layer.stride; 2], [0; 2], [1; 2]);
     let patches = unfold4d(a, [kernel; 2], options); // [n, c k k, positions]
     let g = g.reshape([n, channels, height * width]);

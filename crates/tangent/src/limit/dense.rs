@@ -42,6 +42,7 @@ pub(super) fn advance<T: Real>(
 }
 
 /// `sum += term`, entry by entry.
+#[inline(always)]
 pub(super) fn add<T: Real>(sum: &mut [T], term: &[T]) {
     for (sum, &term) in sum.iter_mut().zip(term) {
         *sum += term;

@@ -84,8 +84,8 @@ impl Expectation {
     /// Number of marginals.
     pub(super) fn width(&self) -> usize {
         match self {
-            Expectation::Rectifier { .. } | Expectation::Sine => 1,
-            Expectation::Erf | Expectation::Gelu => 2,
+            Expectation::Sine => 1,
+            Expectation::Rectifier { .. } | Expectation::Erf | Expectation::Gelu => 2,
             Expectation::Series(series) => series.width(),
         }
     }
@@ -96,10 +96,16 @@ impl Expectation {
         let q = variances.iter().map(|q| q.wide().max(0.0));
         let narrow = |values: Vec<f64>| values.into_iter().map(T::of).collect();
         match self {
-            Expectation::Rectifier { .. } => narrow(q.map(f64::sqrt).collect()),
+            // The standard deviation and its inverse, or 0 for 0: no angle is then asked for.
+            Expectation::Rectifier { .. } => {
+                let inverse = |q: f64| if q > 0.0 { q.powf(-0.5) } else { 0.0 };
+                narrow(q.clone().map(f64::sqrt).chain(q.map(inverse)).collect())
+            }
             Expectation::Sine => narrow(q.collect()),
             // The variance and 1 / sqrt(1 + variance), for erf of twice the variance.
-            Expectation::Erf => narrow(q.clone().map(|q| 2.0 * q).chain(q.map(|q| (1.0 + 2.0 * q).powf(-0.5))).collect()),
+            Expectation::Erf => {
+                narrow(q.clone().map(|q| 2.0 * q).chain(q.map(|q| (1.0 + 2.0 * q).powf(-0.5))).collect())
+            }
             Expectation::Gelu => narrow(q.clone().chain(q.map(|q| (1.0 + q).powf(-0.5))).collect()),
             Expectation::Series(series) => narrow(series.marginals(&q.collect::<Vec<_>>())),
         }
@@ -110,17 +116,26 @@ impl Expectation {
         let row = |index| (left.row(index, self.width(), s.len()), right.row(index, self.width(), s.len()));
         match self {
             Expectation::Rectifier { linear, rectified } => {
-                let (left, right) = row(0);
+                let (norms, inverses) = (row(0), row(1));
                 let (linear, rectified) = (T::of(*linear), T::of(rectified / (2.0 * PI)));
-                vectorised(#[inline(always)] || rectifier(linear, rectified, left, right, s, t));
+                vectorised(
+                    #[inline(always)]
+                    || each_pair(rectifier(linear, rectified), norms, inverses, s, t),
+                );
             }
             Expectation::Erf => {
                 let (variances, scales) = (row(0), row(1));
-                vectorised(#[inline(always)] || each_pair(erf, variances, scales, s, t));
+                vectorised(
+                    #[inline(always)]
+                    || each_pair(erf, variances, scales, s, t),
+                );
             }
             Expectation::Gelu => {
                 let (variances, scales) = (row(0), row(1));
-                vectorised(#[inline(always)] || each_pair(gelu, variances, scales, s, t));
+                vectorised(
+                    #[inline(always)]
+                    || each_pair(gelu, variances, scales, s, t),
+                );
             }
             Expectation::Sine => {
                 let (left, right) = row(0);
@@ -138,19 +153,17 @@ fn rounding<T: Real>() -> T {
 }
 
 #[inline(always)]
-fn rectifier<T: Real>(linear: T, rectified: T, left: &[T], right: &[T], s: &mut [T], t: &mut [T]) {
+fn rectifier<T: Real>(linear: T, rectified: T) -> impl Fn(T, (T, T), (T, T)) -> (T, T) {
     let (zero, one, pi) = (T::zero(), T::one(), T::of(PI));
     let parallel = one - rounding();
-    for (((s, t), &left), &right) in s.iter_mut().zip(t).zip(left).zip(right) {
-        let norms = left * right;
-        // Where a variance is 0, s is 0 too and any angle will do.
-        let cosine = s.abs() / larger(norms, T::min_positive_value());
+    #[inline(always)]
+    move |s, norms, inverses| {
+        let cosine = s.abs() * inverses.0 * inverses.1;
         let cosine = if cosine > parallel { one } else { cosine };
         let sine = ((one - cosine) * (one + cosine)).sqrt();
         let acute = angle(sine, cosine);
-        let supplement = if *s < zero { acute } else { pi - acute };
-        *s = linear * *s + rectified * (norms * sine + supplement * *s);
-        *t *= linear + rectified * supplement;
+        let supplement = if s < zero { acute } else { pi - acute };
+        (linear * s + rectified * (norms.0 * norms.1 * sine + supplement * s), linear + rectified * supplement)
     }
 }
 
@@ -266,3 +279,86 @@ const ARCSINE: [f64; 18] = [
     -2.277994173933347,
     0.6629484523693957,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both expectations for one pair.
+    fn expect(activation: Activation, q: f64, r: f64, s: f64) -> (f64, f64) {
+        let expectation = Expectation::new(activation);
+        let (left, right) = (expectation.marginals(&[q]), expectation.marginals(&[r]));
+        let (mut value, mut factor) = ([s], [1.0]);
+        let lanes = |values| Lanes { values, start: 0 };
+        expectation.apply(lanes(&left), lanes(&right), &mut value, &mut factor);
+        (value[0], factor[0])
+    }
+
+    #[track_caller]
+    fn assert_close((value, factor): (f64, f64), expected: (f64, f64)) {
+        let close = |a: f64, b: f64| (a - b).abs() <= 4e-16 * (1.0 + b.abs());
+        assert!(close(value, expected.0) && close(factor, expected.1), "{:?} is not {expected:?}", (value, factor));
+    }
+
+    #[test]
+    fn rectifiers_by_hand() {
+        let absolute = Activation::Abrelu { a: -1.0, b: 1.0 };
+        let leaky = Activation::LeakyRelu { slope: 0.5 };
+        // Orthogonal, equal, opposite.
+        assert_close(expect(Activation::Relu, 1.0, 1.0, 0.0), (0.5 / PI, 0.25));
+        assert_close(expect(Activation::Relu, 2.0, 2.0, 2.0), (1.0, 0.5));
+        assert_close(expect(Activation::Relu, 1.0, 1.0, -1.0), (0.0, 0.0));
+        // Sixty degrees: (sin + (pi - theta) cos) / (2 pi) = (sqrt(3)/2 + pi/3) / (2 pi).
+        assert_close(expect(Activation::Relu, 1.0, 4.0, 1.0), ((0.75f64.sqrt() + PI / 3.0) / PI, 1.0 / 3.0));
+        // E|a||b| = 2/pi and E[sign sign] = 0 for independent a and b.
+        assert_close(expect(absolute, 1.0, 1.0, 0.0), (2.0 / PI, 0.0));
+        assert_close(expect(absolute, 3.0, 3.0, -3.0), (3.0, -1.0));
+        // E[phi^2] = (0.25 + 1) / 2 and the same for the slopes.
+        assert_close(expect(leaky, 1.0, 1.0, 1.0), (0.625, 0.625));
+        assert_close(expect(Activation::Identity, 1.5, 2.5, -0.7), (-0.7, 1.0));
+    }
+
+    #[test]
+    fn smooth_activations_by_hand() {
+        assert_close(expect(Activation::Erf, 1.0, 2.0, 0.0), (0.0, 4.0 / PI / 15f64.sqrt()));
+        assert_close(
+            expect(Activation::Erf, 1.0, 1.0, 1.0),
+            (2.0 / PI * (2.0f64 / 3.0).asin(), 4.0 / PI / 5f64.sqrt()),
+        );
+        assert_close(expect(Activation::Sine, 1.0, 2.0, 0.0), (0.0, (-1.5f64).exp()));
+        let double = (-2.0f64).exp();
+        assert_close(expect(Activation::Sine, 1.0, 1.0, -1.0), (-(1.0 - double) / 2.0, (1.0 + double) / 2.0));
+        // Independent with variance 1: E[z P(z)] = 1 / (2 sqrt(pi)), and E[P(z) + z p(z)] = 1/2.
+        assert_close(expect(Activation::Gelu, 1.0, 1.0, 0.0), (0.25 / PI, 0.25));
+    }
+
+    #[test]
+    fn an_argument_without_variance_is_zero() {
+        use Activation::{Erf, Gelu, Relu, Silu, Sine, Tanh};
+        for activation in [Relu, Erf, Gelu, Sine, Tanh, Silu] {
+            for other in [0.0, 1.0] {
+                let (value, factor) = expect(activation, 0.0, other, 0.0);
+                assert!(value.abs() < 1e-15 && factor.is_finite(), "{activation:?}: {value}, {factor}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_variances_do_not_overflow() {
+        // erf and sign agree at infinity; sin^2 has the mean 1/2; GELU becomes ReLU.
+        assert_close(expect(Activation::Erf, 1e200, 1e200, 1e200), (1.0, 0.0));
+        assert_close(expect(Activation::Sine, 1e6, 1e6, 1e6), (0.5, 0.5));
+        let (value, factor) = expect(Activation::Gelu, 1e8, 1e8, 1e8);
+        assert!((value / 0.5e8 - 1.0).abs() < 1e-4 && (factor - 0.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn angles_are_correct_to_the_last_places() {
+        for i in 0..=10_000 {
+            let theta = FRAC_PI_2 * f64::from(i) / 10_000.0;
+            assert!((angle(theta.sin(), theta.cos()) - theta).abs() <= 4e-16 * theta, "{theta}");
+        }
+        assert_eq!(angle(0.0, 1.0), 0.0);
+        assert_eq!(angle(1.0, 0.0), FRAC_PI_2);
+    }
+}

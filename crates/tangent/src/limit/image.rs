@@ -17,7 +17,7 @@ use super::expectation::{Expectation, Lanes};
 use super::marginals::{Arguments, Cross, Own, Slots};
 use super::pool;
 use super::program::{Linear, Program, Step};
-use super::real::Real;
+use super::real::{Real, vectorised};
 
 /// Rows and columns between two positions.
 pub(super) type Offset = [isize; 2];
@@ -191,15 +191,10 @@ impl<T: Real, A: Arguments<T>> Walk<'_, T, A> {
             return;
         }
         let (left, right) = self.arguments.at(slot, expectation, &map.s);
-        // A slot has one lane per position. At offset 0 the map has them all, in one run.
-        let lanes = left.len() / expectation.width();
-        if map.offset == [0, 0] {
-            let lanes = [left, right].map(|values| Lanes { values, start: 0 });
-            return expectation.apply(lanes[0], lanes[1], &mut map.s, &mut map.t);
-        }
         let width = map.columns.len() + map.offset[1].unsigned_abs();
-        debug_assert_eq!(lanes % width, 0);
-        let runs = map.s.chunks_exact_mut(map.columns.len()).zip(map.t.chunks_exact_mut(map.columns.len()));
+        // Whole rows follow one another without a gap.
+        let run = if map.offset[1] == 0 { map.s.len() } else { map.columns.len() };
+        let runs = map.s.chunks_exact_mut(run).zip(map.t.chunks_exact_mut(run));
         for (row, (s, t)) in map.rows.clone().zip(runs) {
             let [first, second] = starts(width, row, map.columns.start, map.offset);
             expectation.apply(Lanes { values: left, start: first }, Lanes { values: right, start: second }, s, t);
@@ -227,8 +222,14 @@ fn offset_before(offset: Offset, step: &Step) -> Offset {
 fn convolve<T: Real>(linear: &Linear, input: &Map<T>, offset: Offset) -> Map<T> {
     let mut output = Map::zeros(linear.output, offset);
     if !input.s.is_empty() {
-        window_sums(linear, input, &input.s, &output.rows, &output.columns, &mut output.s);
-        window_sums(linear, input, &input.t, &output.rows, &output.columns, &mut output.t);
+        let target = (&output.rows, &output.columns);
+        vectorised(
+            #[inline(always)]
+            || {
+                window_sums(linear, input, &input.s, target, &mut output.s);
+                window_sums(linear, input, &input.t, target, &mut output.t);
+            },
+        );
     }
     let weight = T::of(linear.weight / (linear.kernel[0] * linear.kernel[1]) as f64);
     let bias = T::of(linear.bias);
@@ -240,12 +241,12 @@ fn convolve<T: Real>(linear: &Linear, input: &Map<T>, offset: Offset) -> Map<T> 
 }
 
 /// Adds up the windows of a field given on the rectangle of `input`: along the rows first, then along the columns.
+#[inline(always)]
 fn window_sums<T: Real>(
     linear: &Linear,
     input: &Map<T>,
     field: &[T],
-    rows: &Range<usize>,
-    columns: &Range<usize>,
+    (rows, columns): (&Range<usize>, &Range<usize>),
     output: &mut [T],
 ) {
     if output.is_empty() {

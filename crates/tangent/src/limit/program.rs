@@ -151,7 +151,8 @@ impl Reader {
         let input = self.extent;
         match layer {
             Layer::Dense(dense) => {
-                let shape = Linear { kernel: input, stride: 1, padding: 0, input, output: [1, 1], weight: 0.0, bias: 0.0 };
+                let shape =
+                    Linear { kernel: input, stride: 1, padding: 0, input, output: [1, 1], weight: 0.0, bias: 0.0 };
                 Ok(Some(self.linear(Linear { weight: dense.sigma_w.powi(2), bias: dense.sigma_b.powi(2), ..shape })))
             }
             Layer::Conv(conv) => {
