@@ -32,12 +32,14 @@
 
 mod empirical;
 mod error;
+mod features;
 mod jacobian;
 mod kernel;
 mod limit;
 
 pub use empirical::{EmpiricalKernel, EmpiricalKind};
 pub use error::KernelError;
+pub use features::TangentFeatures;
 pub use jacobian::jacobian;
 pub use kernel::Kernel;
 pub use limit::{LimitKernel, LimitKind};

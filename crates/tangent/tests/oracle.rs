@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use ndarray::{Array2, Axis, s};
 use rand::RngExt;
 use rand_distr::StandardNormal;
-use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Purpose, Shape, stream};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, jacobian};
+use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Purpose, Shape, stream, to_host, to_tensor};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, TangentFeatures, jacobian};
 
 fn architecture(config: &str, input: Shape) -> Architecture {
     toml_edit::de::from_str::<ArchitectureConfig>(config).unwrap().build(input).unwrap()
@@ -107,6 +107,35 @@ fn last_layer_is_the_last_columns_of_the_jacobian() {
         let columns = full.slice(s![.., full.ncols() - last..]);
         let found = EmpiricalKernel::of_kind(&network, EmpiricalKind::LastLayer).gram_symmetric(x.view()).unwrap();
         assert!(relative_error(&found, &columns.dot(&columns.t())) < 1e-12, "{name}");
+    }
+}
+
+#[test]
+fn products_with_the_jacobian() {
+    for outputs in [1, 3] {
+        for (name, architecture) in cases(outputs) {
+            let device = Device::flex();
+            let network = Network::init(&architecture, 11, Precision::F64, &device);
+            let x = samples(5, architecture.input().size(), 1);
+            let full = jacobian(&network, x.view()).unwrap();
+            let features = TangentFeatures::of(&network, x.view()).unwrap();
+
+            // Another draw of the same network is a direction in weight space.
+            let direction = Network::init(&architecture, 12, Precision::F64, &device).parameters();
+            let flat = to_host(burn::tensor::Tensor::cat(direction.clone(), 0).unsqueeze_dim::<2>(1)).unwrap();
+            let expected = full.dot(&flat).into_shape_with_order((5, outputs)).unwrap();
+            let found = to_host(features.apply(&direction)).unwrap();
+            assert!(relative_error(&found, &expected) < 1e-12, "{name}, {outputs} outputs: J v");
+
+            let coefficients = samples(5, outputs, 3);
+            let column = coefficients.clone().into_shape_with_order((5 * outputs, 1)).unwrap();
+            let adjoint = features.adjoint(to_tensor(coefficients.view(), Precision::F64, &device));
+            let lengths: Vec<usize> = adjoint.iter().map(|vector| vector.dims()[0]).collect();
+            let expected_lengths: Vec<usize> = direction.iter().map(|vector| vector.dims()[0]).collect();
+            assert_eq!(lengths, expected_lengths, "{name}");
+            let found = to_host(burn::tensor::Tensor::cat(adjoint, 0).unsqueeze_dim::<2>(1)).unwrap();
+            assert!(relative_error(&found, &full.t().dot(&column)) < 1e-12, "{name}, {outputs} outputs: J^T c");
+        }
     }
 }
 

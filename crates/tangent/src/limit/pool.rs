@@ -69,3 +69,28 @@ fn windows(positions: std::ops::Range<usize>, offset: isize, window: usize) -> [
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_two_on_a_row_of_four() {
+        let pool = Pool { window: [1, 2], input: [1, 4], output: [1, 2] };
+        let steps = [Step::Pool(pool.clone())];
+        assert_eq!(offsets_before(&steps, &[[0, 0]]), [[0, 0], [0, -1], [0, 1]]);
+        assert_eq!(offsets_before(&steps, &[[0, 0], [0, 1]]).len(), 5);
+
+        // S[p, p'] = p + 10 p'. The mean over p in {0, 1} and p' in {2, 3} is 0.5 + 25.
+        let mut output = Table::from([[0, 0], [0, 1]].map(|offset| (offset, Map::zeros(pool.output, offset))));
+        for offset in offsets_before(&steps, &[[0, 0], [0, 1]]) {
+            let mut map = Map::<f64>::zeros(pool.input, offset);
+            for (s, p) in map.s.iter_mut().zip(map.columns.clone()) {
+                *s = p as f64 + 10.0 * (p as f64 + offset[1] as f64);
+            }
+            scatter(&pool, &map, &mut output);
+        }
+        assert_eq!(output[&[0, 0]].s, [5.5, 27.5]);
+        assert_eq!(output[&[0, 1]].s, [25.5]);
+    }
+}

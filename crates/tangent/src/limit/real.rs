@@ -1,7 +1,7 @@
 //! The two number types a limit kernel computes in.
 
+use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::matmul::{self};
 use faer::traits::pulp::Arch;
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::NdFloat;
@@ -38,7 +38,7 @@ macro_rules! real {
                 let a = MatRef::from_row_major_slice(a, a.len() / depth, depth);
                 let b = MatRef::from_row_major_slice(b, b.len() / depth, depth);
                 let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.nrows());
-                matmul::matmul(out, Accum::Replace, a, b.transpose(), Self::of(scale), Par::rayon(0));
+                matmul(out, Accum::Replace, a, b.transpose(), Self::of(scale), Par::rayon(0));
             }
 
             fn product_lower(scale: f64, a: &[Self], depth: usize, out: &mut [Self]) {

@@ -1,13 +1,11 @@
 //! The empirical tangent kernel of a finite network.
 
-mod features;
-
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use widenet_model::{Network, to_host};
 
 use crate::error::{KernelError, check_samples};
+use crate::features::TangentFeatures;
 use crate::kernel::Kernel;
-use features::Features;
 
 /// Which kernel of a finite network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -66,9 +64,7 @@ impl EmpiricalKernel {
     /// As for [`Kernel::gram`].
     pub fn gram_outputs(&self, a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
         let outputs = self.network.architecture().output_size();
-        self.check(&a)?;
-        self.check(&b)?;
-        let (left, right) = (self.features(a), self.features(b));
+        let (left, right) = (self.features(a)?, self.features(b)?);
         let mut full = Array2::zeros((a.nrows() * outputs, b.nrows() * outputs));
         for o in 0..outputs {
             for p in 0..outputs {
@@ -79,15 +75,16 @@ impl EmpiricalKernel {
         Ok(full)
     }
 
+    /// All samples before the first tile: errors name rows of the whole, and nothing is computed in vain.
     fn check(&self, samples: &ArrayView2<f64>) -> Result<(), KernelError> {
         check_samples(samples, self.network.architecture().input().size())
     }
 
-    fn features(&self, samples: ArrayView2<f64>) -> Features {
-        Features::of(&self.network, self.network.samples(samples))
+    fn features(&self, samples: ArrayView2<f64>) -> Result<TangentFeatures, KernelError> {
+        TangentFeatures::of(&self.network, samples)
     }
 
-    fn tile_gram(&self, left: &Features, right: &Features) -> Result<Array2<f64>, KernelError> {
+    fn tile_gram(&self, left: &TangentFeatures, right: &TangentFeatures) -> Result<Array2<f64>, KernelError> {
         if self.kind == EmpiricalKind::LastLayer {
             return Ok(to_host(left.gram_last_layer(right))?);
         }
@@ -104,9 +101,9 @@ impl Kernel for EmpiricalKernel {
         self.check(&b)?;
         let mut gram = Array2::zeros((a.nrows(), b.nrows()));
         for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let left = self.features(rows);
+            let left = self.features(rows)?;
             for (j, columns) in b.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-                let tile = self.tile_gram(&left, &self.features(columns))?;
+                let tile = self.tile_gram(&left, &self.features(columns)?)?;
                 let (row, column) = (i * self.tile, j * self.tile);
                 gram.slice_mut(s![row..row + tile.nrows(), column..column + tile.ncols()]).assign(&tile);
             }
@@ -119,12 +116,12 @@ impl Kernel for EmpiricalKernel {
         let n = a.nrows();
         let mut gram = Array2::zeros((n, n));
         for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let left = self.features(rows);
+            let left = self.features(rows)?;
             for (j, columns) in a.axis_chunks_iter(Axis(0), self.tile).enumerate().take(i + 1) {
                 let tile = if i == j {
                     self.tile_gram(&left, &left)?
                 } else {
-                    self.tile_gram(&left, &self.features(columns))?
+                    self.tile_gram(&left, &self.features(columns)?)?
                 };
                 let (row, column) = (i * self.tile, j * self.tile);
                 gram.slice_mut(s![row..row + tile.nrows(), column..column + tile.ncols()]).assign(&tile);
@@ -144,7 +141,7 @@ impl Kernel for EmpiricalKernel {
         let outputs = self.network.architecture().output_size();
         let mut diagonal = Array1::zeros(a.nrows());
         for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let features = self.features(rows);
+            let features = self.features(rows)?;
             let mut part = diagonal.slice_mut(s![i * self.tile..i * self.tile + rows.nrows()]);
             if self.kind == EmpiricalKind::LastLayer {
                 part += &to_host(features.diagonal_last_layer())?.column(0);
