@@ -1,10 +1,12 @@
 //! The empirical tangent kernel of a finite network.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
-use widenet_model::{Network, to_host};
+use std::ops::Range;
+
+use ndarray::{Array1, Array2, ArrayView2, s};
+use widenet_model::{Network, Precision, to_host};
 
 use crate::error::{KernelError, check_samples};
-use crate::features::TangentFeatures;
+use crate::features::{TangentFeatures, numbers_per_sample};
 use crate::kernel::Kernel;
 
 /// Which kernel of a finite network.
@@ -37,8 +39,12 @@ pub struct EmpiricalKernel {
     tile: usize,
 }
 
-/// Samples whose features are held at once, unless [`EmpiricalKernel::with_tile`] says otherwise.
-const TILE: usize = 512;
+/// Bytes that features may take, unless [`EmpiricalKernel::with_memory`] says otherwise.
+const MEMORY: u64 = 2 << 30;
+
+/// Rows of the Gram matrix computed at a time: bounds the intermediate matrices, and skips most of what lies above
+/// the diagonal of a symmetric one.
+const BLOCK: usize = 128;
 
 impl EmpiricalKernel {
     /// The tangent kernel of a network at its present weights.
@@ -48,12 +54,32 @@ impl EmpiricalKernel {
 
     /// A kernel of the given kind.
     pub fn of_kind(network: &Network, kind: EmpiricalKind) -> Self {
-        Self { network: network.clone(), kind, tile: TILE }
+        let tile = (MEMORY / sample_bytes(network)).max(1) as usize / 2;
+        Self { network: network.clone(), kind, tile: tile.max(1) }
+    }
+
+    /// Holds features in about `bytes` of memory, beside the matrix itself. Samples then go through in tiles, and the
+    /// features of a tile are computed again for every tile they meet.
+    ///
+    /// # Errors
+    ///
+    /// When `bytes` are too few for two samples.
+    pub fn with_memory(self, bytes: u64) -> Result<Self, KernelError> {
+        let needed = 2 * sample_bytes(&self.network);
+        match bytes / needed {
+            0 => Err(KernelError::Memory { bytes, needed }),
+            tile => Ok(self.with_tile(tile as usize)),
+        }
     }
 
     /// Holds the features of at most `2 tile` samples at a time.
     pub fn with_tile(self, tile: usize) -> Self {
         Self { tile: tile.max(1), ..self }
+    }
+
+    /// Samples whose features are held at once, twice.
+    pub fn tile(&self) -> usize {
+        self.tile
     }
 
     /// Every block `<grad f_o(a_i), grad f_p(b_j)>` of a network with `O` outputs, `[n_a O, n_b O]`: row `i O + o`,
@@ -95,17 +121,34 @@ impl EmpiricalKernel {
     }
 }
 
+/// Bytes that one sample's features and their computation take.
+fn sample_bytes(network: &Network) -> u64 {
+    let size = match network.precision() {
+        Precision::F32 => 4,
+        Precision::F64 => 8,
+    };
+    (numbers_per_sample(network) * size).max(1) as u64
+}
+
+/// The ranges of at most `size` of `n` rows.
+fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(size).map(move |start| start..(start + size).min(n))
+}
+
 impl Kernel for EmpiricalKernel {
     fn gram(&self, a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
         self.check(&a)?;
         self.check(&b)?;
         let mut gram = Array2::zeros((a.nrows(), b.nrows()));
-        for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let left = self.features(rows)?;
-            for (j, columns) in b.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-                let tile = self.tile_gram(&left, &self.features(columns)?)?;
-                let (row, column) = (i * self.tile, j * self.tile);
-                gram.slice_mut(s![row..row + tile.nrows(), column..column + tile.ncols()]).assign(&tile);
+        for rows in ranges(a.nrows(), self.tile) {
+            let left = self.features(a.slice(s![rows.clone(), ..]))?;
+            for columns in ranges(b.nrows(), self.tile) {
+                let right = self.features(b.slice(s![columns.clone(), ..]))?;
+                for block in ranges(rows.len(), BLOCK) {
+                    let values = self.tile_gram(&left.rows(block.clone()), &right)?;
+                    let block = rows.start + block.start..rows.start + block.end;
+                    gram.slice_mut(s![block, columns.clone()]).assign(&values);
+                }
             }
         }
         Ok(gram)
@@ -115,16 +158,20 @@ impl Kernel for EmpiricalKernel {
         self.check(&a)?;
         let n = a.nrows();
         let mut gram = Array2::zeros((n, n));
-        for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let left = self.features(rows)?;
-            for (j, columns) in a.axis_chunks_iter(Axis(0), self.tile).enumerate().take(i + 1) {
-                let tile = if i == j {
-                    self.tile_gram(&left, &left)?
-                } else {
-                    self.tile_gram(&left, &self.features(columns)?)?
-                };
-                let (row, column) = (i * self.tile, j * self.tile);
-                gram.slice_mut(s![row..row + tile.nrows(), column..column + tile.ncols()]).assign(&tile);
+        for rows in ranges(n, self.tile) {
+            let left = self.features(a.slice(s![rows.clone(), ..]))?;
+            for block in ranges(rows.len(), BLOCK) {
+                let values = self.tile_gram(&left.rows(block.clone()), &left.rows(0..block.end))?;
+                let columns = rows.start..rows.start + block.end;
+                gram.slice_mut(s![rows.start + block.start..rows.start + block.end, columns]).assign(&values);
+            }
+            for columns in ranges(rows.start, self.tile) {
+                let right = self.features(a.slice(s![columns.clone(), ..]))?;
+                for block in ranges(rows.len(), BLOCK) {
+                    let values = self.tile_gram(&left.rows(block.clone()), &right)?;
+                    let block = rows.start + block.start..rows.start + block.end;
+                    gram.slice_mut(s![block, columns.clone()]).assign(&values);
+                }
             }
         }
         // The lower triangle is the matrix: exactly symmetric whatever the order of the sums was.
@@ -140,9 +187,9 @@ impl Kernel for EmpiricalKernel {
         self.check(&a)?;
         let outputs = self.network.architecture().output_size();
         let mut diagonal = Array1::zeros(a.nrows());
-        for (i, rows) in a.axis_chunks_iter(Axis(0), self.tile).enumerate() {
-            let features = self.features(rows)?;
-            let mut part = diagonal.slice_mut(s![i * self.tile..i * self.tile + rows.nrows()]);
+        for rows in ranges(a.nrows(), self.tile) {
+            let features = self.features(a.slice(s![rows.clone(), ..]))?;
+            let mut part = diagonal.slice_mut(s![rows]);
             if self.kind == EmpiricalKind::LastLayer {
                 part += &to_host(features.diagonal_last_layer())?.column(0);
                 continue;

@@ -29,6 +29,14 @@ pub enum KernelError {
         /// Why not.
         problem: String,
     },
+    /// The memory given does not hold the features of two samples.
+    #[error("{bytes} bytes of memory are too few: the features of two samples take {needed}")]
+    Memory {
+        /// The memory given.
+        bytes: u64,
+        /// What two samples take.
+        needed: u64,
+    },
     /// The device failed while computing.
     #[error(transparent)]
     Device(#[from] widenet_model::DeviceError),

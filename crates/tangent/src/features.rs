@@ -1,10 +1,12 @@
 //! Tangent features: the gradient of a network's output with respect to its parameters, for every sample of a batch.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::module::unfold4d;
 use burn::tensor::ops::{PadMode, UnfoldOptions};
 use burn::tensor::{Gradients, Tensor};
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use widenet_model::{ConvNode, DenseNode, Network, Tap};
 
 use crate::error::{KernelError, check_samples};
@@ -134,6 +136,21 @@ impl TangentFeatures {
             }
         }
         Ok(Self { layers })
+    }
+
+    /// The features of some of the samples. No numbers are computed.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        let cut = |tensor: &Tensor<2>| tensor.clone().slice([rows.clone()]);
+        let all = |tensors: &[Tensor<2>]| tensors.iter().map(cut).collect();
+        let layers = self.layers.iter().map(|layer| match layer {
+            LayerFeatures::Dense { input, derivatives, scales } => {
+                LayerFeatures::Dense { input: cut(input), derivatives: all(derivatives), scales: *scales }
+            }
+            LayerFeatures::Conv { weights, biases, scales } => {
+                LayerFeatures::Conv { weights: all(weights), biases: all(biases), scales: *scales }
+            }
+        });
+        Self { layers: layers.collect() }
     }
 
     /// `<grad f_a(x_i), grad f_b(x'_j)>`, `[n, n']`, of output `a` here and output `b` there.
@@ -300,6 +317,37 @@ impl LayerFeatures {
                 std::iter::once(weight).chain(scales.bias.map(|bias| gather(biases, bias))).collect()
             }
         }
+    }
+}
+
+/// Numbers that one sample's features and the passes that compute them hold, to within small factors: every layer's
+/// input, its pre-activation with leaf and derivative, what is kept, and the largest convolution's patches.
+pub(crate) fn numbers_per_sample(network: &Network) -> usize {
+    let input = network.architecture().input().size();
+    let outputs = network.architecture().output_size();
+    let mut cost = Cost { outputs, held: input, patches: 0 };
+    network.forward_tapped(network.samples(Array2::zeros((1, input)).view()), &mut cost);
+    cost.held + cost.patches
+}
+
+struct Cost {
+    outputs: usize,
+    held: usize,
+    patches: usize,
+}
+
+impl Tap for Cost {
+    fn dense(&mut self, _: &DenseNode, a: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
+        self.held += a.dims()[1] + (3 + self.outputs) * z.dims()[1];
+        z
+    }
+
+    fn conv(&mut self, layer: &ConvNode, a: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+        let ([_, _, height, width], [channels, channels_in, kernel, _]) = (z.dims(), layer.weight.dims());
+        let fan_in = channels_in * kernel * kernel;
+        self.held += a.shape().num_elements() + 3 * z.shape().num_elements() + self.outputs * channels * (fan_in + 1);
+        self.patches = self.patches.max(fan_in * height * width);
+        z
     }
 }
 

@@ -145,6 +145,9 @@ fn samples_of_another_size_and_nan_are_refused() {
     let kernel = EmpiricalKernel::new(&network);
     let error = kernel.gram_symmetric(samples(2, 5, 0).view()).unwrap_err();
     assert_eq!(error.to_string(), "samples have 5 features, but the kernel's architecture reads 6");
+    let error = kernel.clone().with_memory(100).unwrap_err().to_string();
+    assert!(error.starts_with("100 bytes of memory are too few"), "{error}");
+    assert!(kernel.clone().with_memory(1 << 20).unwrap().tile() > 1);
     let mut bad = samples(2, 6, 0);
     bad[[1, 4]] = f64::NAN;
     let error = kernel.diagonal(bad.view()).unwrap_err();
