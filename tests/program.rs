@@ -231,6 +231,7 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     fails(&train(&out, &["--set", "data.classes=[3,8]"]), 2, &["data.classes", "[3, 8]"]);
     fails(&train(&out, &["--set", "data.train=20000"]), 1, &["20000", "12665"]);
     fails(&train(&out, &["--set", "architecture.mlp.outputs=3"]), 2, &["3 outputs"]);
+    fails(&train(&out, &["--set", "architecture.mlp.hidden=[4000000000]"]), 1, &["3140000000000 parameters", "GiB"]);
     fails(&train(&out, &["--set", "objective.lambda_mean=2"]), 2, &["learning rate 1", "lambda_mean 2"]);
     fails(&train(&out, &["--set", "backend=tpu"]), 2, &["unknown variant `tpu`"]);
     let output = train(&out, &["--backend", "tpu"]);

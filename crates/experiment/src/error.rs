@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::memory::readable;
+
 /// Why a command failed. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -43,6 +45,19 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// There is not enough memory.
+    #[error("{what} needs about {}, but {} of memory are free", readable(*needed), readable(*free))]
+    Memory {
+        /// What for.
+        what: String,
+        /// Bytes it takes.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+    },
+    /// A computation on the host failed.
+    #[error("cannot compute {0}")]
+    Numerics(String),
     /// The run folder is there already.
     #[error("{} exists; --resume continues it, --force replaces it, --out names another", path.display())]
     Exists {

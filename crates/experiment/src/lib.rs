@@ -2,8 +2,13 @@
 
 pub mod backend;
 pub mod commands;
+pub mod compare;
 pub mod config;
+pub mod data_source;
 pub mod error;
+pub mod gram_file;
+pub mod kernel;
+pub mod memory;
 pub mod plot;
 pub mod probe;
 pub mod report;

@@ -68,12 +68,17 @@ impl fmt::Display for Objective {
         write!(
             f,
             "lambda_mean = {} (mean of losses), lambda = {} (sum of losses), C = {}, n = {}",
-            self.lambda_mean,
-            self.lambda(),
-            self.c(),
+            rounded(self.lambda_mean),
+            rounded(self.lambda()),
+            rounded(self.c()),
             self.samples
         )
     }
+}
+
+/// A number with six significant digits, for reading.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -83,6 +88,7 @@ mod tests {
     #[test]
     fn prints_every_convention() {
         let text = Objective::new(0.25, 8).unwrap().to_string();
+        assert!(Objective::new(0.001, 12_665).unwrap().to_string().contains("lambda = 12.665 (sum"));
         assert_eq!(text, "lambda_mean = 0.25 (mean of losses), lambda = 2 (sum of losses), C = 0.5, n = 8");
     }
 

@@ -2,7 +2,7 @@
 
 mod batches;
 mod checkpoint;
-mod network;
+pub(crate) mod network;
 mod output;
 mod pictures;
 mod record;
@@ -15,15 +15,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels};
-use widenet_model::{Architecture, Network, Shape};
+use widenet_model::{Architecture, Network, Precision, Shape};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
-use crate::config::{Config, DataConfig, KernelName};
+use crate::config::{Config, KernelName};
+use crate::data_source;
 use crate::error::Error;
 use crate::run_folder::{Existing, RunFolder};
 use batches::Batches;
 use checkpoint::Checkpoint;
 use network::{NetworkDescent, Samples};
+pub(crate) use output::BURN;
 use record::{Gap, Outputs, Record, Scores, grid, max_abs};
 
 /// Seconds between checkpoints.
@@ -62,7 +64,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
         check_same_config(config, &places.run)?;
     }
     let device = crate::probe::open(config.backend, config.precision)?.autodiff();
-    let data = load_data(config, places.data.as_deref())?;
+    let data = data_source::load(&config.data, places.data.as_deref())?;
     check_labels(data.train.labels.view())?;
     check_probes(config, &data)?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
@@ -72,6 +74,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
             architecture.output_size()
         )));
     }
+    check_memory(config, &architecture, &data)?;
     let objective = Objective::new(config.objective.lambda_mean, data.train.len())?;
     let machine = Descent::new(objective, config.training.learning_rate, config.machine.decay)?;
     let limit = match config.machine.kernel {
@@ -119,7 +122,7 @@ impl Run<'_> {
             config.machine.kernel.name()
         );
         eprintln!(
-            "{} steps, {batch}, learning rate {} (mean of losses) = {} (sum of losses)",
+            "{} steps, {batch}, learning rate {} (mean of losses) = {:.4e} (sum of losses)",
             config.training.steps,
             config.training.learning_rate,
             config.training.learning_rate / objective.samples() as f64
@@ -315,29 +318,23 @@ fn check_same_config(config: &Config, folder: &Path) -> Result<(), Error> {
     )))
 }
 
-fn load_data(config: &Config, user_folder: Option<&Path>) -> Result<Split, Error> {
-    let DataConfig { source, classes, train, test } = &config.data;
-    let mut split = match source.as_str() {
-        "mnist01" if *classes == [0, 1] => widenet_data::mnist01(),
-        "mnist01" => {
-            return Err(Error::Setting(format!("data.classes is {classes:?}, but mnist01 holds the digits 0 and 1")));
-        }
-        "mnist" => {
-            let folder = match user_folder {
-                Some(folder) => folder.join("mnist"),
-                None => widenet_data::mnist_folder()?,
-            };
-            widenet_data::from_folder(&folder, *classes)?
-        }
-        path => widenet_data::from_folder(Path::new(path), *classes)?,
+/// Refuses what cannot fit before anything is allocated: weights, their start, gradients and two temporaries, and the
+/// machine's Gram matrices.
+fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> Result<(), Error> {
+    let number = match config.precision {
+        Precision::F32 => 4,
+        Precision::F64 => 8,
     };
-    if let Some(count) = train {
-        split.train = split.train.first(count.get())?;
+    let (n, test) = (data.train.len() as u64, data.test.len() as u64);
+    let weights = (architecture.parameter_count() as u64).saturating_mul(5 * number);
+    let needed = weights.saturating_add(8 * n * (n + test));
+    match crate::memory::available() {
+        Some(free) if needed > free && !config.backend.has_driver() => {
+            let what = format!("training {} parameters on {n} samples", architecture.parameter_count());
+            Err(Error::Memory { what, needed, free })
+        }
+        _ => Ok(()),
     }
-    if let Some(count) = test {
-        split.test = split.test.first(count.get())?;
-    }
-    Ok(split)
 }
 
 fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {
@@ -352,7 +349,7 @@ fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {
 
 /// A bar on stderr with step, ETA, loss and gap; nothing when stderr is not a terminal.
 fn progress_bar(steps: usize, first: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} ETA {eta}  {msg}")
+    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} ETA {eta}  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(steps as u64).with_style(style);
     bar.set_position(first as u64);

@@ -80,7 +80,7 @@ fn results(run: &Run, last: &Record, parameters: usize) -> Value {
 }
 
 /// The version of Burn the program is built on.
-const BURN: &str = "0.22.1";
+pub const BURN: &str = "0.22.1";
 
 fn timing_json(timing: &Timing) -> Value {
     json!({
