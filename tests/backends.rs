@@ -133,7 +133,7 @@ fn backends_are_tried_one_by_one() {
     }
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
 #[test]
 fn an_unusable_backend_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -147,15 +147,11 @@ fn an_unusable_backend_is_one_line() {
         .env("VK_DRIVER_FILES", "/nowhere")
         .env("VK_ICD_FILENAMES", "/nowhere")
         .env("__EGL_VENDOR_LIBRARY_FILENAMES", "/nowhere")
-        .env("EGL_PLATFORM", "none")
-        .env("WGPU_BACKEND", "vulkan")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        assert_eq!(output.status.code(), Some(1), "{text}");
-        assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(text.starts_with("widenet: backend wgpu does not work here: "), "{text}");
-        assert!(!folder.path().join("run").exists());
-    }
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("widenet: backend wgpu does not work here: "), "{text}");
+    assert!(!folder.path().join("run").exists());
 }

@@ -9,8 +9,10 @@ use widenet_data::FetchEvent;
 use widenet_model::Precision;
 
 use crate::backend::Backend;
-use crate::config::Config;
+use crate::compare::{CompareConfig, compare};
+use crate::config::{Config, load};
 use crate::error::Error;
+use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
 use crate::run_folder::Existing;
 use crate::train::{Places, train};
@@ -26,6 +28,8 @@ pub struct Cli {
 const EXAMPLES: &str = "Examples:
   widenet train configs/quickstart.toml
   widenet train configs/mlp.toml --set training.steps=500 --out artifacts/short
+  widenet compare configs/compare-mlp.toml
+  widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
   widenet backends
   widenet data
 
@@ -35,6 +39,10 @@ Exit codes: 0 done, 1 failed, 2 bad usage or configuration.";
 enum Command {
     /// Train a network and its kernel machine on the same data and compare them
     Train(TrainArgs),
+    /// Compare the tangent kernels of networks of several widths with their infinite-width limit
+    Compare(CompareArgs),
+    // Its help stands at its arguments.
+    Kernel(Box<KernelArgs>),
     /// Try every backend of this build on a small matrix product
     Backends {
         /// One JSON document on stdout
@@ -93,6 +101,40 @@ struct TrainArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  widenet compare configs/compare-mlp.toml
+  widenet compare configs/compare-mlp.toml --set compare.widths=[64,1024] --out artifacts/two-widths
+  widenet compare configs/compare-cnn.toml --backend wgpu --precision f32")]
+struct CompareArgs {
+    /// The configuration, in TOML
+    config: PathBuf,
+    /// Override a key of the configuration, for instance compare.seeds=3 (repeatable)
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    overrides: Vec<String>,
+    /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
+    #[arg(long)]
+    backend: Option<Backend>,
+    /// The networks' number format: f32 or f64
+    #[arg(long, value_parser = precision)]
+    precision: Option<Precision>,
+    /// The seed of every random choice
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The run folder [default: artifacts/NAME, with the configuration's name]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The folder with downloaded data sets [default: the user's data folder]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Replace an existing run folder
+    #[arg(long)]
+    force: bool,
+    /// The results as one JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 struct DataArgs {
     #[command(subcommand)]
@@ -118,7 +160,7 @@ enum DataAction {
     },
 }
 
-fn precision(text: &str) -> Result<Precision, String> {
+pub(crate) fn precision(text: &str) -> Result<Precision, String> {
     match text {
         "f32" => Ok(Precision::F32),
         "f64" => Ok(Precision::F64),
@@ -151,6 +193,8 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train_command(args),
+        Command::Compare(args) => compare_command(args),
+        Command::Kernel(args) => kernel_command(*args),
         Command::Backends { json } => backends(json),
         Command::Data(args) => match args.action {
             None => data(args.json),
@@ -175,6 +219,27 @@ fn train_command(args: TrainArgs) -> Result<(), Error> {
     };
     let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(&config.name));
     let finished = train(&config, &Places { data: args.data_dir, run, existing, stop_at: args.stop_at })?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
+    } else {
+        print!("{}", finished.summary);
+    }
+    Ok(())
+}
+
+fn compare_command(args: CompareArgs) -> Result<(), Error> {
+    let mut config: CompareConfig = load(&args.config, &args.overrides)?;
+    config.backend = args.backend.unwrap_or(config.backend);
+    config.precision = args.precision.unwrap_or(config.precision);
+    config.seed = args.seed.unwrap_or(config.seed);
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(&config.name));
+    let places = Places { data: args.data_dir, run, existing, stop_at: None };
+    let finished = compare(&config, &places).map_err(|error| match error {
+        // There is nothing to resume here.
+        Error::Exists { path } => Error::file(path, "exists; --force replaces it, --out names another"),
+        error => error,
+    })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
     } else {
@@ -227,7 +292,7 @@ fn data(as_json: bool) -> Result<(), Error> {
     for entry in entries {
         let state = if entry.present { "here" } else { "not here" };
         println!("{:8} {state}: {}; {} training and {} test images", entry.name, entry.place, entry.train, entry.test);
-        println!("{:8} {} Licence: {}", "", entry.origin, entry.licence);
+        println!("{:8} {}. Licence: {}", "", entry.origin, entry.licence);
     }
     println!("\n`widenet data fetch mnist` gets all ten digits.");
     Ok(())

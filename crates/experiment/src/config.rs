@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 use widenet_machine::{Decay, LossName};
@@ -121,6 +122,9 @@ pub struct MachineConfig {
     /// Its kernel.
     #[serde(default)]
     pub kernel: KernelName,
+    /// A file of `widenet kernel` on the same training and test samples, which has the kernel; computed if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gram: Option<PathBuf>,
     /// Which coefficients shrink in a minibatch step.
     #[serde(default)]
     pub decay: Decay,
@@ -169,7 +173,7 @@ impl Default for RecordConfig {
 }
 
 /// The defaults, in one place.
-mod defaults {
+pub(crate) mod defaults {
     use std::num::NonZeroUsize;
 
     pub fn seed() -> u64 {
@@ -197,7 +201,7 @@ mod defaults {
     }
 }
 
-fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
     if value.is_finite() && value > 0.0 {
         return Ok(value);
@@ -245,48 +249,71 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads a configuration file and applies overrides of the form `key.path=value`, where the value is TOML, or
-    /// else a string.
+    /// Reads a configuration file; see [`load`].
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type or range; the
-    /// message has the line.
+    /// As for [`load`].
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        // The file as it is comes first: what is wrong in it is reported at its own lines.
-        let config = Self::parse(&text, path)?;
-        if overrides.is_empty() {
-            return Ok(config);
-        }
-        let mut document: DocumentMut = text.parse().map_err(|error| text_error(&text, path, &error))?;
-        for text in overrides {
-            set(&mut document, text).map_err(|problem| ConfigError::Override { text: text.clone(), problem })?;
-        }
-        let text = document.to_string();
-        toml_edit::de::from_str(&text).map_err(|error: toml_edit::de::Error| ConfigError::Override {
-            text: overrides.join(" --set "),
-            problem: one_line(error.message()),
-        })
+        load(path, overrides)
     }
 
     /// Reads a configuration from text; `path` is for messages.
     ///
     /// # Errors
     ///
-    /// As for [`Config::load`].
+    /// As for [`load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml_edit::de::from_str(text).map_err(|error: toml_edit::de::Error| ConfigError::Text {
-            path: path.into(),
-            line: error.span().map(|span| line_of(text, span.start)),
-            problem: one_line(error.message()),
-        })
+        parse(text, path)
     }
 
     /// The configuration as TOML, with every default written out.
     pub fn to_toml(&self) -> String {
-        toml_edit::ser::to_string_pretty(self).expect("a configuration is plain data")
+        to_toml(self)
     }
+}
+
+/// Reads a command's configuration file and applies overrides of the form `key.path=value`, where the value is TOML,
+/// or else a string.
+///
+/// # Errors
+///
+/// When the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type or range; the
+/// message has the line.
+pub fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    // The file as it is comes first: what is wrong in it is reported at its own lines.
+    let config = parse(&text, path)?;
+    if overrides.is_empty() {
+        return Ok(config);
+    }
+    let mut document: DocumentMut = text.parse().map_err(|error| text_error(&text, path, &error))?;
+    for text in overrides {
+        set(&mut document, text).map_err(|problem| ConfigError::Override { text: text.clone(), problem })?;
+    }
+    let text = document.to_string();
+    toml_edit::de::from_str(&text).map_err(|error: toml_edit::de::Error| ConfigError::Override {
+        text: overrides.join(" --set "),
+        problem: one_line(error.message()),
+    })
+}
+
+/// Reads a configuration from text; `path` is for messages.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml_edit::de::from_str(text).map_err(|error: toml_edit::de::Error| ConfigError::Text {
+        path: path.into(),
+        line: error.span().map(|span| line_of(text, span.start)),
+        problem: one_line(error.message()),
+    })
+}
+
+/// A configuration as TOML, with every default written out.
+pub fn to_toml(config: &impl Serialize) -> String {
+    toml_edit::ser::to_string_pretty(config).expect("a configuration is plain data")
 }
 
 fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigError {

@@ -37,6 +37,9 @@ pub enum Error {
     /// A plot.
     #[error(transparent)]
     Plot(#[from] crate::plot::PlotError),
+    /// A saved kernel.
+    #[error(transparent)]
+    Gram(#[from] crate::gram_file::GramFileError),
     /// A file or folder.
     #[error("{}: {problem}", path.display())]
     File {

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 
-use crate::plot::{Figure, PlotError, escape};
+use crate::plot::{Figure, HeatMaps, PlotError, escape};
 
 /// The style sheet, for light and dark screens, narrow and wide, and for paper.
 const STYLE: &str = include_str!("../assets/report.css");
@@ -46,6 +46,8 @@ pub enum Block {
     },
     /// A figure with its caption below.
     Figure(Figure),
+    /// Matrices as pictures, with their caption below.
+    HeatMaps(HeatMaps),
     /// Names and values, such as the conventions a result depends on.
     KeyValues(Vec<(String, String)>),
     /// A line that must not be overlooked, such as a warning.
@@ -127,16 +129,18 @@ impl Block {
                     |(key, value): &(String, String)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(key), escape(value));
                 format!("<dl>\n{}</dl>\n", pairs.iter().map(pair).collect::<String>())
             }
-            Block::Figure(figure) => {
-                let caption = match figure.caption.as_str() {
-                    "" => String::new(),
-                    caption => format!("<figcaption>{}</figcaption>\n", escape(caption)),
-                };
-                let id = escape(&figure.name);
-                format!("<figure id=\"{id}\">\n<div class=\"card\">\n{}</div>\n{caption}</figure>\n", figure.svg()?)
-            }
+            Block::Figure(figure) => picture(&figure.name, &figure.caption, &figure.svg()?),
+            Block::HeatMaps(maps) => picture(&maps.name, &maps.caption, &maps.svg()?),
         })
     }
+}
+
+fn picture(name: &str, caption: &str, svg: &str) -> String {
+    let caption = match caption {
+        "" => String::new(),
+        caption => format!("<figcaption>{}</figcaption>\n", escape(caption)),
+    };
+    format!("<figure id=\"{}\">\n<div class=\"card\">\n{svg}</div>\n{caption}</figure>\n", escape(name))
 }
 
 fn table(header: &[String], rows: &[Vec<String>]) -> String {

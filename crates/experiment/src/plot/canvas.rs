@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
-use plotters::element::{Circle, PathElement, Polygon};
+use plotters::element::{Circle, PathElement, Polygon, Rectangle};
 use plotters::style::text_anchor::{Pos, VPos};
 use plotters::style::{
     Color as _, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle, register_font,
 };
 
 use super::PlotError;
-use super::style::{DENSITY, MARKER_RADIUS, SIZE, Shape};
+use super::style::{DENSITY, MARKER_RADIUS, Shape};
 
 /// Units of the sheet per pixel of the figure.
 const DETAIL: u32 = 4;
@@ -55,22 +55,23 @@ enum Medium {
     Pixels,
 }
 
-/// Draws an SVG document. `about` becomes its description for those who cannot see it.
+/// Draws an SVG document of a size in pixels. `about` becomes its description for those who cannot see it.
 pub(super) fn svg(
+    size: (u32, u32),
     about: &str,
     draw: impl FnOnce(&Canvas<SVGBackend>) -> Result<(), PlotError>,
 ) -> Result<String, PlotError> {
     ready_font()?;
     let mut drawing = String::new();
     {
-        let area = SVGBackend::with_string(&mut drawing, sheet()).into_drawing_area();
+        let area = SVGBackend::with_string(&mut drawing, sheet(size)).into_drawing_area();
         let canvas = Canvas { area, medium: Medium::Svg };
         draw(&canvas)?;
         canvas.area.present().map_err(PlotError::drawing)?;
     }
     // Our own opening tag: shown at the size of the figure, not of the sheet, and with round line ends.
     let body = drawing.split_once('\n').map_or("", |(_, body)| body);
-    let ((width, height), (units_across, units_down)) = (SIZE, sheet());
+    let ((width, height), (units_across, units_down)) = (size, sheet(size));
     let about = super::escape(about);
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
@@ -79,16 +80,19 @@ pub(super) fn svg(
     ))
 }
 
-/// Draws a PNG image.
-pub(super) fn png(draw: impl FnOnce(&Canvas<BitMapBackend>) -> Result<(), PlotError>) -> Result<Vec<u8>, PlotError> {
+/// Draws a PNG image, [`DENSITY`] times as large as `size` says.
+pub(super) fn png(
+    size: (u32, u32),
+    draw: impl FnOnce(&Canvas<BitMapBackend>) -> Result<(), PlotError>,
+) -> Result<Vec<u8>, PlotError> {
     ready_font()?;
-    let (width, height) = sheet();
+    let (width, height) = sheet(size);
     let mut pixels = vec![255; (3 * width * height) as usize];
     {
-        let area = BitMapBackend::with_buffer(&mut pixels, sheet()).into_drawing_area();
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         draw(&Canvas { area, medium: Medium::Pixels })?;
     }
-    let (pixels, size) = shrink(&pixels, sheet(), DETAIL / DENSITY);
+    let (pixels, size) = shrink(&pixels, (width, height), DETAIL / DENSITY);
     // plotters encodes images into files only.
     let file = tempfile::Builder::new().prefix("widenet-").suffix(".png").tempfile()?;
     let mut image = BitMapBackend::new(file.path(), size);
@@ -129,6 +133,11 @@ impl<DB: DrawingBackend> Canvas<DB> {
         }
         let style = TextStyle::from(font).color(&lettering.color).pos(Pos::new(lettering.anchor, VPos::Top));
         self.area.draw_text(text, &style, (x.round() as i32, y.round() as i32)).map_err(PlotError::drawing)
+    }
+
+    /// A filled rectangle between two opposite corners.
+    pub(super) fn rectangle(&self, from: Point, to: Point, color: RGBColor) -> Result<(), PlotError> {
+        self.area.draw(&Rectangle::new([unit(from), unit(to)], color.filled())).map_err(PlotError::drawing)
     }
 
     /// A line through all points.
@@ -180,8 +189,8 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 }
 
-fn sheet() -> (u32, u32) {
-    (SIZE.0 * DETAIL, SIZE.1 * DETAIL)
+fn sheet(size: (u32, u32)) -> (u32, u32) {
+    (size.0 * DETAIL, size.1 * DETAIL)
 }
 
 fn unit(point: Point) -> (i32, i32) {

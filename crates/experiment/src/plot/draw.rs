@@ -354,7 +354,7 @@ fn apart(ticks: &[Tick], length: f64, gap: f64, extent: impl Fn(&Tick) -> f64) -
 }
 
 /// Breaks text into at most `most` lines no wider than `width`. What is left over ends in an ellipsis.
-fn wrap(text: &str, size: f64, width: f64, most: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, size: f64, width: f64, most: usize) -> Vec<String> {
     let fits = |line: &str| text_width(line, size) <= width;
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! Figures: curves with axes, a legend and a caption, as SVG and PNG.
+//! Figures: curves with axes, a legend and a caption, as SVG and PNG. Matrices are drawn as [`HeatMaps`].
 //!
 //! A [`Figure`] is plain data. What it looks like is decided here, once, for all figures: colours that colour-blind
 //! readers tell apart, ticks at round values, a legend beside the data and never on it. Values that cannot be drawn
@@ -27,9 +27,11 @@
 
 mod canvas;
 mod draw;
+mod heat;
 mod scale;
 mod style;
 
+pub use heat::HeatMaps;
 pub use style::{DENSITY, SIZE};
 
 /// Curves over two axes, ready to be drawn.
@@ -184,12 +186,12 @@ impl Figure {
     /// The figure as an SVG document, [`SIZE`] pixels large. It scales to any size.
     pub fn svg(&self) -> Result<String, PlotError> {
         let about = [self.title.as_str(), self.caption.as_str()].join(". ");
-        canvas::svg(about.trim_matches([' ', '.']), |canvas| draw::figure(self, canvas))
+        canvas::svg(SIZE, about.trim_matches([' ', '.']), |canvas| draw::figure(self, canvas))
     }
 
     /// The figure as a PNG image, [`SIZE`] times [`DENSITY`] pixels large.
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
-        canvas::png(|canvas| draw::figure(self, canvas))
+        canvas::png(SIZE, |canvas| draw::figure(self, canvas))
     }
 }
 

@@ -39,6 +39,29 @@ const PALETTE: [RGBColor; 7] = [
     RGBColor(0xcc, 0x79, 0xa7), // purple
 ];
 
+/// The colours of a heat map from low to high, evenly spaced (viridis): lightness rises all the way, so that the order
+/// survives colour blindness and black and white printers.
+const HEAT: [RGBColor; 9] = [
+    RGBColor(0x44, 0x01, 0x54),
+    RGBColor(0x47, 0x2d, 0x7b),
+    RGBColor(0x3b, 0x52, 0x8b),
+    RGBColor(0x2c, 0x72, 0x8e),
+    RGBColor(0x21, 0x91, 0x8c),
+    RGBColor(0x28, 0xae, 0x80),
+    RGBColor(0x5e, 0xc9, 0x62),
+    RGBColor(0xad, 0xdc, 0x30),
+    RGBColor(0xfd, 0xe7, 0x25),
+];
+
+/// The colour of a value between 0 (low) and 1 (high).
+pub(super) fn heat(value: f64) -> RGBColor {
+    let place = value.clamp(0.0, 1.0) * (HEAT.len() - 1) as f64;
+    let index = (place as usize).min(HEAT.len() - 2);
+    let (low, high, part) = (HEAT[index], HEAT[index + 1], place - index as f64);
+    let mix = |low: u8, high: u8| (f64::from(low) + part * (f64::from(high) - f64::from(low))).round() as u8;
+    RGBColor(mix(low.0, high.0), mix(low.1, high.1), mix(low.2, high.2))
+}
+
 /// Lengths of stroke and gap, in pixels, for [`Mark::Dashed`](super::Mark::Dashed).
 const DASHES: [&[f64]; 3] = [&[9.0, 5.0], &[3.0, 4.0], &[11.0, 4.0, 3.0, 4.0]];
 
@@ -118,6 +141,13 @@ mod tests {
             assert!((lightness(pair[0]) - lightness(pair[1])).abs() > 5.0, "{pair:?}");
         }
         assert!(PALETTE.iter().all(|&color| lightness(color) < 75.0));
+    }
+
+    #[test]
+    fn hotter_is_lighter() {
+        let lightness: Vec<f64> = (0..=100).map(|i| lightness(heat(f64::from(i) / 100.0))).collect();
+        assert!(lightness.windows(2).all(|pair| pair[0] <= pair[1] + 0.5));
+        assert_eq!((heat(0.0), heat(1.0)), (HEAT[0], HEAT[8]));
     }
 
     #[test]

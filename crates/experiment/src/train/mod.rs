@@ -2,6 +2,7 @@
 
 mod batches;
 mod checkpoint;
+mod gram;
 pub(crate) mod network;
 mod output;
 mod pictures;
@@ -81,12 +82,14 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
         KernelName::Limit => Some(LimitKernel::new(&architecture, LimitKind::Ntk)?),
         KernelName::Empirical => None,
     };
+    let saved =
+        config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
 
     let folder = RunFolder::create(&places.run, places.existing)?;
     folder.write_config(&config.to_toml())?;
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();
-    run.execute(machine, limit, places.stop_at.unwrap_or(usize::MAX))
+    run.execute(machine, limit, saved, places.stop_at.unwrap_or(usize::MAX))
 }
 
 /// A run whose ingredients have all been checked.
@@ -129,7 +132,13 @@ impl Run<'_> {
         );
     }
 
-    fn execute(&self, machine: Descent, limit: Option<LimitKernel>, stop_at: usize) -> Result<Finished, Error> {
+    fn execute(
+        &self,
+        machine: Descent,
+        limit: Option<LimitKernel>,
+        saved: Option<Kernels>,
+        stop_at: usize,
+    ) -> Result<Finished, Error> {
         let Self { config, data, .. } = self;
         let started = Instant::now();
         let checkpoint = Checkpoint::load(self.folder.path(), data.train.len(), self.device)?;
@@ -145,7 +154,10 @@ impl Run<'_> {
         };
 
         let initial = network.initial();
-        let kernels = Kernels::compute(limit.as_ref().map(|kernel| kernel as &dyn Kernel), &initial, data)?;
+        let kernels = match saved {
+            Some(kernels) => kernels,
+            None => Kernels::compute(limit.as_ref().map(|kernel| kernel as &dyn Kernel), &initial, data)?,
+        };
         check_gram(kernels.train.view(), data.train.labels.view())?;
         let kernel_seconds = started.elapsed().as_secs_f64();
 

@@ -1,0 +1,310 @@
+//! The plots of a comparison, and the report that shows them.
+
+use ndarray::{Array2, Axis as Dimension};
+
+use super::output::slopes;
+use super::{Comparison, LEADING, Measures, MovementConfig, Run, Setup, Slope, Width};
+use crate::error::Error;
+use crate::plot::{Axis, Figure, HeatMaps, Mark, Series};
+use crate::report::{Block, Report};
+use crate::run_folder::RunFolder;
+
+/// Samples shown in a picture of a kernel, so that the report stays small.
+const SHOWN: usize = 40;
+/// The most bins of a histogram.
+const BINS: usize = 24;
+
+/// Draws every figure as SVG and PNG into `plots/`, and writes report.html.
+pub fn write(folder: &RunFolder, setup: &Setup, comparison: &Comparison) -> Result<(), Error> {
+    let blocks = pictures(setup, comparison);
+    folder.write_folder("plots", |folder| {
+        for block in &blocks {
+            let (name, svg, png) = match block {
+                Block::Figure(figure) => (&figure.name, figure.svg()?, figure.png()?),
+                Block::HeatMaps(maps) => (&maps.name, maps.svg()?, maps.png()?),
+                _ => continue,
+            };
+            for (extension, bytes) in [("svg", svg.as_bytes()), ("png", &png)] {
+                let path = folder.join(format!("{name}.{extension}"));
+                std::fs::write(&path, bytes).map_err(|error| Error::file(path, error))?;
+            }
+        }
+        Ok(())
+    })?;
+    folder.write("report.html", report(setup, comparison, blocks).html()?.as_bytes())
+}
+
+/// The figures, in the order of the report.
+fn pictures(setup: &Setup, comparison: &Comparison) -> Vec<Block> {
+    let mut blocks = vec![
+        Block::Figure(error(comparison)),
+        Block::HeatMaps(kernels(setup, comparison)),
+        Block::Figure(histogram(comparison)),
+        Block::Figure(spectra(comparison)),
+        Block::Figure(directions(comparison)),
+    ];
+    if let Some(training) = &setup.config.training {
+        blocks.push(Block::Figure(movement(comparison, training)));
+    }
+    blocks
+}
+
+fn widths() -> Axis {
+    Axis::log("width m")
+}
+
+/// One value for every width.
+fn over_widths(comparison: &Comparison, value: impl Fn(&Width) -> f64) -> Vec<(f64, f64)> {
+    comparison.widths.iter().map(|width| (width.width as f64, value(width))).collect()
+}
+
+/// The mean of a measure over the networks of a width.
+fn mean(width: &Width, value: fn(&Measures) -> f64) -> f64 {
+    width.runs.iter().map(|run| value(&run.measures)).sum::<f64>() / width.runs.len() as f64
+}
+
+/// The fitted line, from the narrowest to the widest network.
+fn fitted(comparison: &Comparison, label: &str, slope: Option<Slope>) -> Series {
+    let line = |slope: &Slope| over_widths(comparison, |width| slope.at(width.width as f64));
+    let legend = slope.map(|slope| format!("{label}: slope {slope}"));
+    Series::new(legend.unwrap_or_default(), slope.as_ref().map(line).unwrap_or_default())
+}
+
+fn error(comparison: &Comparison) -> Figure {
+    let single = |run: &Run| run.measures.relative_error;
+    let figure =
+        Figure::new("error", "Distance from the limit", widths(), Axis::log("|K \u{2212} L| / |L|, Frobenius norm"))
+            .caption(
+                "The error should fall as a straight line of slope \u{2212}1/2 (1/\u{221a}m), and the mean kernel over \
+                 the seeds should lie below their mean. In brackets: 95 % confidence intervals.",
+            )
+            .series(Series::new("single networks", comparison.points(single)).mark(Mark::Markers).slot(4))
+            .series(fitted(comparison, "single networks", comparison.slope(single)).slot(4))
+            .series(
+                Series::new("their mean", over_widths(comparison, |width| mean(width, |m| m.relative_error)))
+                    .mark(Mark::Markers)
+                    .slot(0),
+            );
+    if comparison.widest().runs.len() == 1 {
+        return figure;
+    }
+    figure
+        .series(
+            Series::new("mean kernel", over_widths(comparison, |width| width.of_mean.relative_error))
+                .mark(Mark::Markers)
+                .slot(1),
+        )
+        .series(fitted(comparison, "mean kernel", comparison.slope_of_mean()).mark(Mark::Dashed).slot(1))
+}
+
+fn kernels(setup: &Setup, comparison: &Comparison) -> HeatMaps {
+    let labels = &setup.data.labels;
+    let mut order: Vec<usize> = (0..labels.len().min(SHOWN)).collect();
+    order.sort_by(|&i, &j| labels[i].total_cmp(&labels[j]));
+    let sorted = |kernel: &Array2<f64>| kernel.select(Dimension(0), &order).select(Dimension(1), &order);
+    let (narrowest, widest) = (comparison.narrowest(), comparison.widest());
+    HeatMaps::new("kernels", "The kernels on the samples, sorted by class", "K(x, x')")
+        .panel(format!("width {}", narrowest.width), sorted(&narrowest.first))
+        .panel(format!("width {}", widest.width), sorted(&widest.first))
+        .panel("limit", sorted(&comparison.limit))
+        .caption(format!(
+            "All three should show the same blocks and stripes; the narrow network's may be brighter or darker as a \
+             whole, and noisier ({}).",
+            match order.len() {
+                count if count < labels.len() => format!("the first {count} samples"),
+                count => format!("all {count} samples"),
+            }
+        ))
+}
+
+fn histogram(comparison: &Comparison) -> Figure {
+    let mut figure = Figure::new(
+        "entries",
+        "Errors of the entries",
+        Axis::linear("K(x, x') \u{2212} L(x, x')"),
+        Axis::linear("density"),
+    )
+    .caption("The errors of the wide network should pile up at zero, those of the narrow one spread around it.")
+    .vertical(0.0, "");
+    for width in [comparison.narrowest(), comparison.widest()] {
+        let difference = &width.first - &comparison.limit;
+        // The matrices are symmetric: every pair once.
+        let errors = difference.indexed_iter().filter(|((i, j), _)| i <= j).map(|(_, &error)| error);
+        figure = figure.series(Series::new(format!("width {}", width.width), steps(&errors.collect::<Vec<_>>())));
+    }
+    figure
+}
+
+/// The outline of a histogram whose bars have the area 1 together.
+fn steps(values: &[f64]) -> Vec<(f64, f64)> {
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+    // As many values per bin as there are bins, about.
+    let bins = ((values.len() as f64).sqrt() as usize).clamp(1, BINS);
+    let bin = (high - low) / bins as f64;
+    if !bin.is_finite() || bin <= 0.0 {
+        return Vec::new();
+    }
+    let mut counts = vec![0_usize; bins];
+    for value in values {
+        counts[(((value - low) / bin) as usize).min(bins - 1)] += 1;
+    }
+    let mut outline = vec![(low, 0.0)];
+    for (index, count) in counts.into_iter().enumerate() {
+        let density = count as f64 / (values.len() as f64 * bin);
+        let left = low + index as f64 * bin;
+        outline.extend([(left, density), (left + bin, density)]);
+    }
+    outline.push((high, 0.0));
+    outline
+}
+
+fn spectra(comparison: &Comparison) -> Figure {
+    let by_rank = |values: &ndarray::Array1<f64>| -> Vec<(f64, f64)> {
+        values.iter().enumerate().map(|(rank, &value)| ((rank + 1) as f64, value)).collect()
+    };
+    let figure =
+        Figure::new("spectra", "Spectra", Axis::linear("rank of the eigenvalue"), Axis::log("eigenvalue")).caption(
+            "The wider the network, the closer its curve should lie to the dashed one of the limit, down to the smallest \
+             eigenvalue, which decides how well conditioned a kernel machine is (one network per width).",
+        );
+    // Neighbouring curves nearly coincide: a few widths are enough to see where they go.
+    let stride = comparison.widths.len().div_ceil(6);
+    let shown = comparison.widths.iter().rev().step_by(stride);
+    let shown: Vec<&Width> = shown.collect::<Vec<_>>().into_iter().rev().collect();
+    let curve = |width: &&Width| Series::new(format!("width {}", width.width), by_rank(&width.first_spectrum.values));
+    let figure = shown.iter().map(curve).fold(figure, Figure::series);
+    figure.series(Series::new("limit", by_rank(&comparison.limit_spectrum.values)).mark(Mark::Dashed).grey())
+}
+
+fn directions(comparison: &Comparison) -> Figure {
+    let unlike = |value: fn(&Measures) -> f64| over_widths(comparison, |width| 1.0 - mean(width, value));
+    let of_mean = |value: fn(&Measures) -> f64| over_widths(comparison, |width| 1.0 - value(&width.of_mean));
+    let count = comparison.limit_spectrum.leading.ncols();
+    let spans = format!("1 \u{2212} overlap of {count} leading eigenvectors");
+    Figure::new("directions", "Directions, whatever the scale", widths(), Axis::log("1 \u{2212} similarity"))
+        .caption(
+            "Both should fall: the alignment (CKA, of whole centred kernels) about as 1/m, the square of the error; the \
+             overlap (of the spans of the leading eigenvectors) less evenly where eigenvalues lie close together.",
+        )
+        .series(Series::new("1 \u{2212} CKA", unlike(|m| m.alignment)).mark(Mark::LineMarkers).slot(0))
+        .series(Series::new("the same, mean kernel", of_mean(|m| m.alignment)).mark(Mark::Dashed).slot(0))
+        .series(Series::new(spans, unlike(|m| m.overlap)).mark(Mark::LineMarkers).slot(1))
+        .series(Series::new("the same, mean kernel", of_mean(|m| m.overlap)).mark(Mark::Dashed).slot(1))
+}
+
+fn movement(comparison: &Comparison, training: &MovementConfig) -> Figure {
+    let points = over_widths(comparison, |width| width.movement.unwrap_or(f64::NAN));
+    Figure::new("movement", "Change of the kernel by training", widths(), Axis::log("|K(T) \u{2212} K(0)| / |K(0)|"))
+        .caption(format!(
+            "The wider the network, the less its kernel should move during {} steps of training (one network per \
+             width).",
+            training.steps
+        ))
+        .series(Series::new("networks", points).mark(Mark::Markers).slot(0))
+        .series(fitted(comparison, "fit", comparison.slope_of_movement()).slot(0))
+}
+
+fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Report {
+    let Setup { config, data, .. } = setup;
+    let (narrowest, widest) = (comparison.narrowest(), comparison.widest());
+    let percent = |width: &Width| format!("{:.2}\u{a0}%", 100.0 * mean(width, |m| m.relative_error));
+    let mut report = Report::new(&config.name, "Tangent kernels of finite networks against their infinite-width limit");
+    report.paragraph(format!(
+        "On {} samples, the tangent kernel of a network of width {} differs from the limit by {} (Frobenius norm, mean \
+         of {} networks), that of width {} by {}.",
+        data.len(),
+        narrowest.width,
+        percent(narrowest),
+        config.compare.seeds,
+        widest.width,
+        percent(widest),
+    ));
+    report.table(
+        ["slope on log-log axes", "value", "95 % interval", "points"],
+        slopes(comparison).into_iter().map(|(_, what, slope)| {
+            let number = |value: f64| format!("{value:.3}").replace('-', "\u{2212}");
+            let interval = match slope.low.is_finite() {
+                true => format!("{} to {}", number(slope.low), number(slope.high)),
+                false => "\u{2014}".into(),
+            };
+            [what.to_string(), number(slope.slope), interval, slope.points.to_string()]
+        }),
+    );
+    report.table(
+        ["width", "parameters", "relative error", "largest error", "error of the mean kernel", "CKA", "overlap"],
+        comparison.widths.iter().map(|width| {
+            [
+                width.width.to_string(),
+                width.parameters.to_string(),
+                format!("{:.5}", mean(width, |m| m.relative_error)),
+                format!("{:.5}", mean(width, |m| m.largest_error)),
+                format!("{:.5}", width.of_mean.relative_error),
+                format!("{:.6}", mean(width, |m| m.alignment)),
+                format!("{:.5}", mean(width, |m| m.overlap)),
+            ]
+        }),
+    );
+    report.blocks.extend(pictures);
+    report.heading("Eigenvalues and condition numbers");
+    let row = |name: String, largest: f64, smallest: f64, condition: f64| {
+        let condition = if condition.is_finite() { format!("{condition:.3e}") } else { "infinite".into() };
+        [name, format!("{largest:.4e}"), format!("{smallest:.4e}"), condition]
+    };
+    let rows = comparison.widths.iter().map(|width| {
+        let mean = Measures::mean(width.runs.iter().map(|run| &run.measures));
+        row(width.width.to_string(), mean.largest_eigenvalue, mean.smallest_eigenvalue, mean.condition)
+    });
+    let limit = &comparison.limit_spectrum;
+    let limit = row("\u{221e} (limit)".into(), limit.largest(), limit.smallest(), limit.condition());
+    report.table(["width", "largest", "smallest", "condition number"], rows.chain([limit]).collect::<Vec<_>>());
+    report.paragraph("Means over the networks of a width. The condition number is the largest over the smallest one.");
+    report.heading("Conventions");
+    report.key_values(conventions(setup));
+    report
+}
+
+fn conventions(setup: &Setup) -> Vec<(&'static str, String)> {
+    let Setup { config, data, .. } = setup;
+    let mut pairs = vec![
+        ("samples", format!("{}, the first {} training images", data.name, data.len())),
+        ("width", "units or channels of the narrowest hidden layer; the others keep their ratio to it".into()),
+        ("networks", format!("{} per width, independent over seeds and widths", config.compare.seeds)),
+        ("K, L", "the empirical tangent kernel at initialisation, and its limit at infinite width (NTK)".into()),
+        ("relative error", "|K \u{2212} L| / |L| in the Frobenius norm".into()),
+        ("CKA", "centred kernel alignment, \u{27e8}HKH, HLH\u{27e9} / (|HKH| |HLH|) with H = I \u{2212} 11ᵀ/n".into()),
+        ("overlap", format!("|UᵀV|² / k (Frobenius) of the k = {} leading eigenvectors", LEADING.min(data.len()))),
+        (
+            "slopes",
+            "least squares of the logarithms over all networks (for the mean kernel: over the widths); intervals with \
+             Student's t"
+                .into(),
+        ),
+    ];
+    if let Some(MovementConfig { loss, learning_rate, steps }) = &config.training {
+        pairs.push((
+            "training",
+            format!("{} loss, {steps} full-batch steps of {learning_rate} on the mean of losses", loss.name()),
+        ));
+    }
+    pairs.extend([
+        ("seed", config.seed.to_string()),
+        ("backend", format!("{}, {}", config.backend.name(), config.precision.name())),
+        ("widenet", env!("CARGO_PKG_VERSION").into()),
+    ]);
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_has_area_1() {
+        let values: Vec<f64> = (0..100).map(|i| f64::from(i * i)).collect();
+        let outline = steps(&values);
+        let area: f64 = outline.windows(2).map(|pair| (pair[1].0 - pair[0].0) * pair[1].1).sum();
+        assert!((area - 1.0).abs() < 1e-12, "{area}");
+        assert!(steps(&[]).is_empty() && steps(&[1.0, 1.0]).is_empty() && steps(&[f64::NAN, 1.0]).is_empty());
+    }
+}

@@ -1,0 +1,38 @@
+//! From the name of a data set in a configuration to its samples.
+
+use std::path::Path;
+
+use widenet_data::Split;
+
+use crate::config::DataConfig;
+use crate::error::Error;
+
+/// The samples a configuration names. `user_folder` takes the place of the user's data folder.
+///
+/// # Errors
+///
+/// When the data is not there, is not what it should be, or has fewer samples than asked for.
+pub fn load(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Error> {
+    let DataConfig { source, classes, train, test } = data;
+    let mut split = match source.as_str() {
+        "mnist01" if *classes == [0, 1] => widenet_data::mnist01(),
+        "mnist01" => {
+            return Err(Error::Setting(format!("data.classes is {classes:?}, but mnist01 holds the digits 0 and 1")));
+        }
+        "mnist" => {
+            let folder = match user_folder {
+                Some(folder) => folder.join("mnist"),
+                None => widenet_data::mnist_folder()?,
+            };
+            widenet_data::from_folder(&folder, *classes)?
+        }
+        path => widenet_data::from_folder(Path::new(path), *classes)?,
+    };
+    if let Some(count) = train {
+        split.train = split.train.first(count.get())?;
+    }
+    if let Some(count) = test {
+        split.test = split.test.first(count.get())?;
+    }
+    Ok(split)
+}

@@ -1,0 +1,53 @@
+//! The machine's kernel from a file of `widenet kernel`.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use widenet_data::Split;
+use widenet_model::Architecture;
+
+use crate::compare::scaled;
+use crate::config::{Config, KernelName};
+use crate::error::Error;
+use crate::gram_file::{GramFile, test_key};
+use crate::kernel::KernelKind;
+use crate::train::Kernels;
+
+/// Reads the kernel that `machine.kernel` names: `limit`, or `width_m` with the network's width, of this network alone.
+///
+/// # Errors
+///
+/// When the file cannot be read, or belongs to other samples, another architecture or another network.
+pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Split) -> Result<Kernels, Error> {
+    let mut file = GramFile::read(path)?;
+    file.check(data.train.inputs.view())?;
+    let other = |what: String| Error::Setting(format!("machine.gram: {} is {what}", path.display()));
+    let width = architecture.width().and_then(NonZeroUsize::new);
+    let key = match (config.machine.kernel, width) {
+        (KernelName::Limit, _) => "limit".to_string(),
+        (KernelName::Empirical, Some(width)) => format!("width_{width}"),
+        (KernelName::Empirical, None) => return Err(Error::Setting("machine.gram: there is no width to find".into())),
+    };
+    let (train, test) = (file.take(&key)?, file.take(&test_key(&key))?);
+    file.check_test(data.test.inputs.view())?;
+
+    let metadata = &file.metadata;
+    // Widths do not matter: the file's architecture is brought to this one's.
+    let same = match width {
+        Some(width) if metadata.architecture.width().is_some() => scaled(&metadata.architecture, width).ok(),
+        _ => Some(metadata.architecture.clone()),
+    };
+    if same.as_ref() != Some(architecture) {
+        return Err(other("of another architecture".into()));
+    }
+    if metadata.kind != KernelKind::Ntk {
+        return Err(other(format!("the {} kernel, not the tangent kernel", metadata.kind.name())));
+    }
+    let one = (config.seed, 1);
+    if config.machine.kernel == KernelName::Empirical && (metadata.seed, metadata.samples) != one {
+        let (seed, samples) = (metadata.seed, metadata.samples);
+        let found = format!("the kernel of {samples} networks from seed {seed}");
+        return Err(other(format!("{found}, not of the one with seed {}", config.seed)));
+    }
+    Ok(Kernels { train, test })
+}
