@@ -175,7 +175,7 @@ fn bad_settings_are_one_line_and_leave_nothing() {
         "layers = ['flatten', { residual = { branch = [{ dense = { units = 784 } }] } }, { dense = { units = 1 } }]";
     fails(&layers(tied), 2, &["layer 2 (residual)"]);
     let wide = ["--set", "compare.widths=[64, 4000000000000000000]"];
-    fails(&compare("mlp", &out, &wide), 2, &["width 4000000000000000000"]);
+    fails(&compare("mlp", &out, &wide), 2, &["layer 2 (dense)", "4000000000000000000"]);
     let wide = ["--set", "compare.widths=[64, 4000000000000]"];
     fails(&compare("mlp", &out, &wide), 1, &["parameters", "memory"]);
     assert!(!out.exists(), "nothing was written");

@@ -71,7 +71,7 @@ fn architecture() -> Architecture {
 
 /// The mean kernel over networks of this width with these seeds.
 fn empirical(width: usize, seeds: &[u64], kind: EmpiricalKind, a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
-    let architecture = architecture().with_width(NonZeroUsize::new(width).unwrap());
+    let architecture = architecture().with_width(NonZeroUsize::new(width).unwrap()).unwrap();
     let kernel = |&seed: &u64| {
         let network = Network::init(&architecture, seed, Precision::F64, &Device::flex());
         EmpiricalKernel::of_kind(&network, kind).gram(a.view(), b.view()).unwrap()

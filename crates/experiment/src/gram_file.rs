@@ -30,7 +30,9 @@ use crate::kernel::KernelKind;
 pub struct Metadata {
     /// The version of the program.
     pub widenet: String,
-    /// The architecture, as configured; `width_m` holds it at width `m`.
+    /// The architecture, as configured; `width_m` holds it at width `m`. As TOML text, whose numbers are read back
+    /// exactly.
+    #[serde(with = "toml_text")]
     pub architecture: Architecture,
     /// Which kernel.
     pub kind: KernelKind,
@@ -58,6 +60,22 @@ pub struct Metadata {
     pub hash: String,
     /// [`hash`] of the test samples, if there are any.
     pub hash_test: Option<String>,
+}
+
+/// An architecture as TOML text inside JSON: serde_json reads 17 digits back only to within one unit in the last
+/// place, and that is another architecture.
+mod toml_text {
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+    use widenet_model::Architecture;
+
+    pub fn serialize<S: Serializer>(architecture: &Architecture, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&toml_edit::ser::to_string(architecture).map_err(ser::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Architecture, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        toml_edit::de::from_str(&text).map_err(|error| de::Error::custom(error.message()))
+    }
 }
 
 impl Metadata {
@@ -302,5 +320,31 @@ mod tests {
         let expected = (0..8).fold(0xcbf2_9ce4_8422_2325_u64, |hash, _| hash.wrapping_mul(0x0000_0100_0000_01b3));
         assert_eq!(hash(array![[0.0]].view()), format!("{expected:016x}"));
         assert_ne!(hash(array![[1.0, 2.0]].view()), hash(array![[2.0, 1.0]].view()));
+    }
+    #[test]
+    fn an_architecture_is_read_back_exactly() {
+        // A number that serde_json reads back one unit off.
+        let text = "mlp = { hidden = [8], sigma_w = 0.45175395145262565 }";
+        let config: widenet_model::ArchitectureConfig = toml_edit::de::from_str(text).unwrap();
+        let architecture = config.build(widenet_model::Shape::Image([1, 2, 2])).unwrap();
+        let metadata = Metadata {
+            widenet: "0".into(),
+            architecture,
+            kind: KernelKind::Ntk,
+            limit: true,
+            widths: vec![8],
+            seed: 1,
+            samples: 1,
+            backend: Backend::Flex,
+            precision: Precision::F64,
+            source: "mnist01".into(),
+            classes: [0, 1],
+            n: 1,
+            test: 0,
+            hash: String::new(),
+            hash_test: None,
+        };
+        let text = serde_json::to_string(&metadata).unwrap();
+        assert_eq!(serde_json::from_str::<Metadata>(&text).unwrap(), metadata);
     }
 }

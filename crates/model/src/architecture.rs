@@ -242,19 +242,19 @@ impl Architecture {
     /// The same architecture with every hidden layer scaled so that the narrowest one has `m` units or channels. The
     /// ratios between the layers are kept, rounded down to whole units.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// When a residual sum ties a hidden layer's width to the input, which does not grow: the branches agree at one
     /// width only. Also when the scaled layers are too large to address.
-    pub fn with_width(&self, m: NonZeroUsize) -> Self {
+    pub fn with_width(&self, m: NonZeroUsize) -> Result<Self, ArchitectureError> {
         let mut layers = self.layers.clone();
-        let Some(least) = self.width() else { return self.clone() };
+        let Some(least) = self.width() else { return Ok(self.clone()) };
         each_hidden(&mut layers, &mut |units| {
             // In u128, where the product cannot overflow. It is at least m, because units >= least.
             let scaled = units.get() as u128 * m.get() as u128 / least as u128;
             *units = usize::try_from(scaled).ok().and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MAX);
         });
-        Self::new(self.input, layers).unwrap_or_else(|error| panic!("no network of width {m}: {error}"))
+        Self::new(self.input, layers)
     }
 
     /// Number of weights and biases of the finite network.
@@ -433,12 +433,12 @@ layers = [
         assert_eq!(architecture.width(), Some(4));
         let units =
             |architecture: &Architecture| -> Vec<usize> { architecture.shapes().iter().map(Shape::size).collect() };
-        assert_eq!(units(&architecture.with_width(count(8))), [8, 20, 12, 2]);
-        assert_eq!(units(&architecture.with_width(count(2))), [2, 5, 3, 2]);
+        assert_eq!(units(&architecture.with_width(count(8)).unwrap()), [8, 20, 12, 2]);
+        assert_eq!(units(&architecture.with_width(count(2)).unwrap()), [2, 5, 3, 2]);
         // 10 / 4 and 6 / 4, rounded down.
-        assert_eq!(units(&architecture.with_width(count(1))), [1, 2, 1, 2]);
-        assert_eq!(architecture.with_width(count(4)), architecture);
-        let wide = architecture.with_width(count(1 << 20));
+        assert_eq!(units(&architecture.with_width(count(1)).unwrap()), [1, 2, 1, 2]);
+        assert_eq!(architecture.with_width(count(4)).unwrap(), architecture);
+        let wide = architecture.with_width(count(1 << 20)).unwrap();
         assert_eq!(wide.width(), Some(1 << 20));
     }
 
@@ -446,7 +446,7 @@ layers = [
     fn a_linear_model_has_no_width() {
         let linear = Architecture::new(Shape::Flat(5), vec![dense(2)]).unwrap();
         assert_eq!(linear.width(), None);
-        assert_eq!(linear.with_width(count(7)), linear);
+        assert_eq!(linear.with_width(count(7)).unwrap(), linear);
         assert!(!linear.has_bias());
     }
 
@@ -468,7 +468,7 @@ layers = [
         let architecture = config.build(Shape::Image([1, 9, 7])).unwrap();
         assert_eq!(architecture.width(), Some(4));
         for m in [1, 3, 4, 7, 32] {
-            let scaled = architecture.with_width(count(m));
+            let scaled = architecture.with_width(count(m)).unwrap();
             assert_eq!(scaled.width(), Some(m));
             assert_eq!(scaled.output_size(), 3);
             assert_eq!(scaled.shapes()[2], Shape::Image([6 * m / 4, 5, 4]));
@@ -476,9 +476,10 @@ layers = [
     }
 
     #[test]
-    #[should_panic(expected = "layer 1 (residual): the branch gives [6] but the shortcut [3]")]
     fn a_width_tied_to_the_input_does_not_scale() {
         let residual = Layer::Residual(Residual { branch: vec![dense(3)], shortcut: Vec::new() });
-        let _ = Architecture::new(Shape::Flat(3), vec![residual, dense(1)]).unwrap().with_width(count(6));
+        let tied = Architecture::new(Shape::Flat(3), vec![residual, dense(1)]).unwrap();
+        let error = tied.with_width(count(6)).unwrap_err().to_string();
+        assert!(error.starts_with("layer 1 (residual): the branch gives [6] but the shortcut [3]"), "{error}");
     }
 }

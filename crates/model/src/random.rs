@@ -10,6 +10,8 @@ pub enum Purpose {
     Parameter = 0,
     /// The order of the samples in epoch number `index` of minibatch training.
     Batches = 1,
+    /// The seeds of several networks of width `index`.
+    Networks = 2,
 }
 
 /// The stream of one purpose and index under a seed. Streams are independent of each other and of the order in which

@@ -7,18 +7,14 @@ mod output;
 mod pictures;
 mod slope;
 
-use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use widenet_data::Dataset;
-use widenet_model::{Architecture, Network, Precision, Shape};
+use widenet_model::{Architecture, Network, Precision, Purpose, Shape, stream};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
 use crate::config::DataConfig;
@@ -46,7 +42,7 @@ pub fn compare(config: &CompareConfig, places: &Places) -> Result<Finished, Erro
         return Err(Error::Setting("architecture: without a hidden layer there is no width to vary".into()));
     }
     let networks: Vec<Architecture> =
-        config.compare.widths.iter().map(|&width| scaled(&architecture, width)).collect::<Result<_, _>>()?;
+        config.compare.widths.iter().map(|&width| architecture.with_width(width)).collect::<Result<_, _>>()?;
     networks.last().map_or(Ok(()), |widest| check_memory(config, widest))?;
 
     let folder = RunFolder::create(&places.run, places.existing)?;
@@ -227,8 +223,7 @@ fn samples(config: &CompareConfig, places: &Places) -> Result<Dataset, Error> {
 
 /// The seeds of a width's networks. They do not repeat over widths, so that all networks are independent.
 fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
-    let mut stream = ChaCha8Rng::seed_from_u64(seed);
-    stream.set_stream(width as u64);
+    let mut stream = stream(seed, Purpose::Networks, width as u64);
     // 32 bits: such a number is the same in TOML, JSON and everything that reads them.
     (0..count).map(|_| u64::from(stream.next_u32())).collect()
 }
@@ -246,13 +241,4 @@ fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Err
         }
         _ => Ok(()),
     }
-}
-
-/// The architecture at another width.
-pub(crate) fn scaled(architecture: &Architecture, width: NonZeroUsize) -> Result<Architecture, Error> {
-    // Scaling panics where the layers become too large to address, or a residual sum ties a width to the input's.
-    catch_unwind(AssertUnwindSafe(|| architecture.with_width(width))).map_err(|panic| {
-        let problem = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-        Error::Setting(format!("architecture: {}", crate::backend::one_line(&problem)))
-    })
 }

@@ -24,7 +24,7 @@ const SAMPLES: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
 ///   width_256_test   [m, n]  the same, test samples against training samples
 ///   labels           [n]     the training samples' classes, -1 and +1
 ///   labels_test      [m]     the test samples' classes
-///   metadata         bytes   a JSON document in UTF-8: architecture, kind, seed, samples,
+///   metadata         bytes   a JSON document in UTF-8: architecture (TOML text), kind, seed, samples,
 ///                            backend, precision, data, and the 64-bit FNV-1a hash of the
 ///                            samples' little-endian f64 bytes
 ///

@@ -25,7 +25,6 @@ use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape}
 use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, LimitKernel, LimitKind};
 
 use crate::backend::Backend;
-use crate::compare::scaled;
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
@@ -133,7 +132,7 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
     if !config.widths.is_empty() && architecture.width().is_none() {
         return Err(Error::Setting("architecture: without a hidden layer there is no width to vary".into()));
     }
-    let networks = config.widths.iter().map(|&width| scaled(&architecture, width)).collect::<Result<_, _>>()?;
+    let networks = config.widths.iter().map(|&width| architecture.with_width(width)).collect::<Result<_, _>>()?;
     // The limit is computed by the host alone.
     let device = match config.widths.is_empty() {
         true => Device::flex(),

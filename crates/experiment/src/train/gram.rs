@@ -6,7 +6,6 @@ use std::path::Path;
 use widenet_data::Split;
 use widenet_model::Architecture;
 
-use crate::compare::scaled;
 use crate::config::{Config, KernelName};
 use crate::error::Error;
 use crate::gram_file::{GramFile, test_key};
@@ -34,7 +33,7 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
     let metadata = &file.metadata;
     // Widths do not matter: the file's architecture is brought to this one's.
     let same = match width {
-        Some(width) if metadata.architecture.width().is_some() => scaled(&metadata.architecture, width).ok(),
+        Some(width) if metadata.architecture.width().is_some() => metadata.architecture.with_width(width).ok(),
         _ => Some(metadata.architecture.clone()),
     };
     if same.as_ref() != Some(architecture) {

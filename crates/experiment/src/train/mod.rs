@@ -161,7 +161,8 @@ impl Run<'_> {
         check_gram(kernels.train.view(), data.train.labels.view())?;
         let kernel_seconds = started.elapsed().as_secs_f64();
 
-        let (train, test) = (Samples::new(&network, data.train.inputs.view())?, Samples::new(&network, data.test.inputs.view())?);
+        let (train, test) =
+            (Samples::new(&network, data.train.inputs.view())?, Samples::new(&network, data.test.inputs.view())?);
         let observer = Observer::new(self, &kernels, &train, &test, &initial)?;
         let loss = config.objective.loss.loss();
         let regulariser = (config.objective.regulariser, config.objective.lambda_mean);
@@ -218,14 +219,12 @@ impl Run<'_> {
         }
         if steps > stop_at {
             let path = self.folder.path();
-            let summary = format!("stopped after step {stop_at} of {steps}; --resume goes on from {}\n", path.display());
+            let summary =
+                format!("stopped after step {stop_at} of {steps}; --resume goes on from {}\n", path.display());
             return Ok(Finished { results: serde_json::json!({ "stopped_at": stop_at, "run": path }), summary });
         }
-        let timing = output::Timing {
-            kernel_seconds,
-            training_seconds: trained.elapsed().as_secs_f64(),
-            steps: steps - first,
-        };
+        let timing =
+            output::Timing { kernel_seconds, training_seconds: trained.elapsed().as_secs_f64(), steps: steps - first };
         output::finish(self, network.network(), machine.coefficients(), &records, &timing)
     }
 }
@@ -283,8 +282,7 @@ impl<'a> Observer<'a> {
         let data = self.run.data;
         let loss = self.run.config.objective.loss.loss();
         let (f_train, f_test) = (self.train.outputs(network)?, self.test.outputs(network)?);
-        let (g_train, g_test) =
-            (machine.outputs(self.kernels.train.view()), machine.outputs(self.kernels.test.view()));
+        let (g_train, g_test) = (machine.outputs(self.kernels.train.view()), machine.outputs(self.kernels.test.view()));
         let f = Outputs { train: f_train.view(), test: f_test.view() };
         let g = Outputs { train: g_train.view(), test: g_test.view() };
         let labels = (data.train.labels.view(), data.test.labels.view());

@@ -93,11 +93,11 @@ fn timing_json(timing: &Timing) -> Value {
 }
 
 /// The kernel machine: `alpha` and `labels` `[n]`, the three forms of its regularisation, and as UTF-8 bytes the
-/// kernel's name and the architecture (JSON) it belongs to. The training samples are those of config.toml.
+/// kernel's name and the architecture (TOML) it belongs to. The training samples are those of config.toml.
 fn machine_npz(run: &Run, coefficients: ArrayView1<f64>) -> Result<Vec<u8>, Error> {
     let failed = |error: ndarray_npy::WriteNpzError| Error::file(run.folder.path().join("machine.npz"), error);
     let text = |text: &str| Array1::from_vec(text.as_bytes().to_vec());
-    let architecture = serde_json::to_string(run.architecture).expect("plain data");
+    let architecture = toml_edit::ser::to_string(run.architecture).expect("plain data");
     let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
     npz.add_array("alpha", &coefficients).map_err(failed)?;
     npz.add_array("labels", &run.data.train.labels).map_err(failed)?;
