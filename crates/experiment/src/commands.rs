@@ -66,38 +66,14 @@ enum Command {
   widenet train configs/cnn.toml --backend wgpu
   widenet train configs/mlp.toml --resume")]
 struct TrainArgs {
-    /// The configuration, in TOML
-    config: PathBuf,
-    /// Override a key of the configuration, for instance training.steps=100 (repeatable)
-    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
-    overrides: Vec<String>,
-    /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
-    #[arg(long)]
-    backend: Option<Backend>,
-    /// The network's number format: f32 or f64
-    #[arg(long, value_parser = precision)]
-    precision: Option<Precision>,
-    /// The seed of every random choice
-    #[arg(long)]
-    seed: Option<u64>,
-    /// The run folder [default: artifacts/NAME, with the configuration's name]
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
-    /// The folder with downloaded data sets [default: the user's data folder]
-    #[arg(long, value_name = "FOLDER")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
     /// Go on with an interrupted run
     #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Stop after this step, leaving a checkpoint to --resume from
     #[arg(long, value_name = "STEP")]
     stop_at: Option<usize>,
-    /// Replace an existing run folder
-    #[arg(long)]
-    force: bool,
-    /// The results as one JSON document on stdout
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -106,9 +82,16 @@ struct TrainArgs {
   widenet compare configs/compare-mlp.toml --set compare.widths=[64,1024] --out artifacts/two-widths
   widenet compare configs/compare-cnn.toml --backend wgpu --precision f32")]
 struct CompareArgs {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What every command with a configuration and a run folder takes.
+#[derive(Args)]
+struct RunArgs {
     /// The configuration, in TOML
     config: PathBuf,
-    /// Override a key of the configuration, for instance compare.seeds=3 (repeatable)
+    /// Override a key of the configuration, for instance seed=2 (repeatable)
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     overrides: Vec<String>,
     /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
@@ -132,6 +115,25 @@ struct CompareArgs {
     /// The results as one JSON document on stdout
     #[arg(long)]
     json: bool,
+}
+
+impl RunArgs {
+    /// What the command line says in place of the configuration.
+    fn apply(&self, backend: &mut Backend, precision: &mut Precision, seed: &mut u64) {
+        *backend = self.backend.unwrap_or(*backend);
+        *precision = self.precision.unwrap_or(*precision);
+        *seed = self.seed.unwrap_or(*seed);
+    }
+
+    /// Where a run of this name reads from and writes to.
+    fn places(&self, name: &str) -> Places {
+        Places {
+            data: self.data_dir.clone(),
+            run: self.out.clone().unwrap_or_else(|| PathBuf::from("artifacts").join(name)),
+            existing: if self.force { Existing::Replace } else { Existing::Refuse },
+            stop_at: None,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -208,43 +210,25 @@ fn dispatch(command: Command) -> Result<(), Error> {
 }
 
 fn train_command(args: TrainArgs) -> Result<(), Error> {
-    let mut config = Config::load(&args.config, &args.overrides)?;
-    config.backend = args.backend.unwrap_or(config.backend);
-    config.precision = args.precision.unwrap_or(config.precision);
-    config.seed = args.seed.unwrap_or(config.seed);
-    let existing = match (args.resume, args.force) {
-        (true, _) => Existing::Resume,
-        (_, true) => Existing::Replace,
-        _ => Existing::Refuse,
-    };
-    let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(&config.name));
-    let finished = train(&config, &Places { data: args.data_dir, run, existing, stop_at: args.stop_at })?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
-    } else {
-        print!("{}", finished.summary);
+    let mut config = Config::load(&args.run.config, &args.run.overrides)?;
+    args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    let mut places = Places { stop_at: args.stop_at, ..args.run.places(&config.name) };
+    if args.resume {
+        places.existing = Existing::Resume;
     }
+    train(&config, &places)?.print(args.run.json);
     Ok(())
 }
 
 fn compare_command(args: CompareArgs) -> Result<(), Error> {
-    let mut config: CompareConfig = load(&args.config, &args.overrides)?;
-    config.backend = args.backend.unwrap_or(config.backend);
-    config.precision = args.precision.unwrap_or(config.precision);
-    config.seed = args.seed.unwrap_or(config.seed);
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-    let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(&config.name));
-    let places = Places { data: args.data_dir, run, existing, stop_at: None };
-    let finished = compare(&config, &places).map_err(|error| match error {
+    let mut config: CompareConfig = load(&args.run.config, &args.run.overrides)?;
+    args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    let finished = compare(&config, &args.run.places(&config.name)).map_err(|error| match error {
         // There is nothing to resume here.
         Error::Exists { path } => Error::file(path, "exists; --force replaces it, --out names another"),
         error => error,
     })?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
-    } else {
-        print!("{}", finished.summary);
-    }
+    finished.print(args.run.json);
     Ok(())
 }
 

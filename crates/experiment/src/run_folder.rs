@@ -94,6 +94,17 @@ impl RunFolder {
         write_whole(&self.path.join(name), bytes)
     }
 
+    /// Writes a JSON document whole, for people to read too.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write_json(&self, name: &str, value: &serde_json::Value) -> Result<(), Error> {
+        let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
+        bytes.push(b'\n');
+        self.write(name, &bytes)
+    }
+
     /// Writes a file whole through a function that wants a path.
     ///
     /// # Errors

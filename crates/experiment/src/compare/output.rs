@@ -12,8 +12,8 @@ use crate::train::{BURN, Finished};
 /// Writes everything that a finished comparison leaves.
 pub fn finish(folder: &RunFolder, setup: &Setup, comparison: &Comparison) -> Result<Finished, Error> {
     let results = results(setup, comparison);
-    folder.write("results.json", &pretty(&results))?;
-    folder.write("timing.json", &pretty(&timing(comparison)))?;
+    folder.write_json("results.json", &results)?;
+    folder.write_json("timing.json", &timing(comparison))?;
     folder.write(
         "compare.csv",
         &csv(comparison).map_err(|error| Error::file(folder.path().join("compare.csv"), error))?,
@@ -33,12 +33,6 @@ pub fn slopes(comparison: &Comparison) -> Vec<(&'static str, &'static str, Slope
         ("kernel_change", "relative change of the kernel by training", comparison.slope_of_movement()),
     ];
     all.into_iter().filter_map(|(name, what, slope)| slope.map(|slope| (name, what, slope))).collect()
-}
-
-fn pretty(value: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
-    bytes.push(b'\n');
-    bytes
 }
 
 /// The final numbers. They depend on the configuration and the backend alone: no times, no paths.

@@ -151,12 +151,7 @@ pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
         memory: args.memory,
         stop_after: args.stop_after_blocks,
     };
-    let finished = kernel(&config, &places)?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&finished.results).expect("plain data"));
-    } else {
-        print!("{}", finished.summary);
-    }
+    kernel(&config, &places)?.print(args.json);
     Ok(())
 }
 

@@ -53,6 +53,17 @@ pub struct Finished {
     pub summary: String,
 }
 
+impl Finished {
+    /// Prints the results as JSON, or the summary.
+    pub fn print(&self, as_json: bool) {
+        if as_json {
+            println!("{}", serde_json::to_string_pretty(&self.results).expect("plain data"));
+        } else {
+            print!("{}", self.summary);
+        }
+    }
+}
+
 /// Trains network and machine as `config` says.
 ///
 /// # Errors

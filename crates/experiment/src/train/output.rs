@@ -34,18 +34,12 @@ pub fn finish(
     let last = records.last().expect("step 0 is always recorded");
     let results = results(run, last, network.num_params());
     let folder = run.folder;
-    folder.write("results.json", &pretty(&results))?;
-    folder.write("timing.json", &pretty(&timing_json(timing)))?;
+    folder.write_json("results.json", &results)?;
+    folder.write_json("timing.json", &timing_json(timing))?;
     folder.write_through("weights.safetensors", |path| Ok(network.save(path)?))?;
     folder.write("machine.npz", &machine_npz(run, coefficients)?)?;
     pictures::write(run, records)?;
     Ok(Finished { summary: summary(run, last), results })
-}
-
-fn pretty(value: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("plain data");
-    bytes.push(b'\n');
-    bytes
 }
 
 /// The final numbers. They depend on the configuration and the backend alone: no times, no paths.
