@@ -23,6 +23,14 @@ impl Precision {
         }
     }
 
+    /// Bytes of one number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Precision::F32 => 4,
+            Precision::F64 => 8,
+        }
+    }
+
     /// The name used in configurations and results.
     pub fn name(self) -> &'static str {
         match self {

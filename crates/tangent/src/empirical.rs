@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, s};
-use widenet_model::{Network, Precision, to_host};
+use widenet_model::{Network, to_host};
 
 use crate::error::{KernelError, check_samples};
 use crate::features::{TangentFeatures, numbers_per_sample};
@@ -123,11 +123,7 @@ impl EmpiricalKernel {
 
 /// Bytes that one sample's features and their computation take.
 fn sample_bytes(network: &Network) -> u64 {
-    let size = match network.precision() {
-        Precision::F32 => 4,
-        Precision::F64 => 8,
-    };
-    (numbers_per_sample(network) * size).max(1) as u64
+    (numbers_per_sample(network) as u64 * network.precision().bytes()).max(1)
 }
 
 /// The ranges of at most `size` of `n` rows.

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use rand::Rng;
 use widenet_data::Dataset;
-use widenet_model::{Architecture, Network, Precision, Purpose, Shape, stream};
+use widenet_model::{Architecture, Network, Purpose, Shape, stream};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
 use crate::config::DataConfig;
@@ -230,15 +230,6 @@ fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
 
 /// Refuses a network whose weights, with a copy and a derivative of the same size, cannot fit.
 fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Error> {
-    let number = match config.precision {
-        Precision::F32 => 4,
-        Precision::F64 => 8,
-    };
-    let needed = (widest.parameter_count() as u64).saturating_mul(3 * number);
-    match crate::memory::available() {
-        Some(free) if needed > free && !config.backend.has_driver() => {
-            Err(Error::Memory { what: format!("a network of {} parameters", widest.parameter_count()), needed, free })
-        }
-        _ => Ok(()),
-    }
+    let needed = (widest.parameter_count() as u64).saturating_mul(3 * config.precision.bytes());
+    crate::memory::check(config.backend, needed, || format!("a network of {} parameters", widest.parameter_count()))
 }

@@ -252,7 +252,7 @@ impl Setup<'_> {
             None => None,
             Some(_) => Some(Tiling::limit(&self.architecture, n, budget).map_err(too_small)?),
         };
-        let number = if self.config.precision == Precision::F64 { 8 } else { 4 };
+        let number = self.config.precision.bytes();
         let mut widths = Vec::new();
         for architecture in &self.networks {
             // The weights, and their values on the way from the host.

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels};
-use widenet_model::{Architecture, Network, Precision, Shape};
+use widenet_model::{Architecture, Network, Shape};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
 use crate::config::{Config, KernelName};
@@ -250,8 +250,14 @@ struct Kernels {
 
 impl Kernels {
     fn compute(limit: Option<&dyn Kernel>, initial: &Network, data: &Split) -> Result<Self, Error> {
-        let empirical = EmpiricalKernel::new(initial);
-        let kernel = limit.unwrap_or(&empirical);
+        let empirical;
+        let kernel = match limit {
+            Some(limit) => limit,
+            None => {
+                empirical = EmpiricalKernel::new(initial);
+                &empirical
+            }
+        };
         let (train, test) = (data.train.inputs.view(), data.test.inputs.view());
         Ok(Self { train: kernel.gram_symmetric(train)?, test: kernel.gram(test, train)? })
     }
@@ -342,20 +348,11 @@ fn check_same_config(config: &Config, folder: &Path) -> Result<(), Error> {
 /// Refuses what cannot fit before anything is allocated: weights, their start, gradients and two temporaries, and the
 /// machine's Gram matrices.
 fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> Result<(), Error> {
-    let number = match config.precision {
-        Precision::F32 => 4,
-        Precision::F64 => 8,
-    };
     let (n, test) = (data.train.len() as u64, data.test.len() as u64);
-    let weights = (architecture.parameter_count() as u64).saturating_mul(5 * number);
+    let weights = (architecture.parameter_count() as u64).saturating_mul(5 * config.precision.bytes());
     let needed = weights.saturating_add(8 * n * (n + test));
-    match crate::memory::available() {
-        Some(free) if needed > free && !config.backend.has_driver() => {
-            let what = format!("training {} parameters on {n} samples", architecture.parameter_count());
-            Err(Error::Memory { what, needed, free })
-        }
-        _ => Ok(()),
-    }
+    let what = || format!("training {} parameters on {n} samples", architecture.parameter_count());
+    crate::memory::check(config.backend, needed, what)
 }
 
 fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {

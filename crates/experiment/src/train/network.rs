@@ -53,6 +53,8 @@ pub struct NetworkDescent<'a> {
     learning_rate: f64,
     /// The parameters that the regulariser pulls towards, in the order of [`Network::parameters`].
     anchor: Vec<Tensor<1>>,
+    /// The index of the output layer's weights among the parameters, and their fan-in.
+    output_weight: (usize, usize),
 }
 
 impl<'a> NetworkDescent<'a> {
@@ -69,7 +71,8 @@ impl<'a> NetworkDescent<'a> {
             Regulariser::DistanceToInit => network.initial().parameters(),
             _ => Vec::new(),
         };
-        Self { network, samples, labels, loss, regulariser, lambda_mean, learning_rate, anchor }
+        let output_weight = output_weight(&network);
+        Self { network, samples, labels, loss, regulariser, lambda_mean, learning_rate, anchor, output_weight }
     }
 
     /// The network as trained so far.
@@ -107,7 +110,6 @@ impl<'a> NetworkDescent<'a> {
 
     fn update(&mut self, gradients: Vec<Tensor<1>>) {
         let (rate, decay) = (self.learning_rate, self.learning_rate * self.lambda_mean);
-        let output_weight = output_weight(&self.network);
         let network = self.network.clone();
         let mut gradients = gradients.into_iter();
         self.network = network.map_parameters(&mut |index, weight| {
@@ -117,9 +119,9 @@ impl<'a> NetworkDescent<'a> {
                     let pull = self.anchor[index].clone() - weight.clone();
                     weight - gradient * rate + pull * decay
                 }
-                Regulariser::LastLayer if index == output_weight.0 => {
+                Regulariser::LastLayer if index == self.output_weight.0 => {
                     // d/dw of lambda/2 |w / sqrt(m)|^2 is lambda w / m.
-                    weight * (1.0 - decay / output_weight.1 as f64) - gradient * rate
+                    weight * (1.0 - decay / self.output_weight.1 as f64) - gradient * rate
                 }
                 _ => weight - gradient * rate,
             }
