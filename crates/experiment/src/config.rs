@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
-use widenet_machine::{Decay, LossName};
+use widenet_machine::{Decay, LossConfig};
 use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
@@ -67,7 +67,7 @@ pub struct DataConfig {
 pub struct ObjectiveConfig {
     /// The loss of network and machine.
     #[serde(default)]
-    pub loss: LossName,
+    pub loss: LossConfig,
     /// Regularisation in the mean form (`lambda = n lambda_mean`, `C = 1/lambda`).
     #[serde(deserialize_with = "not_negative")]
     pub lambda_mean: f64,
@@ -352,6 +352,7 @@ fn set(document: &mut DocumentMut, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use widenet_machine::EpsilonInsensitive;
 
     const QUICK: &str = "name = 'x'\n[data]\ntrain = 8\n[architecture.mlp]\nhidden = [4]\n[objective]\n\
                          lambda_mean = 0.1\n[training]\nlearning_rate = 1.0\nsteps = 10\n";
@@ -383,6 +384,21 @@ mod tests {
         assert!(error.starts_with("c.toml:2"), "{error}");
         let error = parse(&format!("{QUICK}\n[machine]\nkernel = 'rbf'\n")).unwrap_err();
         assert!(error.starts_with("c.toml:13: unknown variant `rbf`"), "{error}");
+    }
+
+    #[test]
+    fn losses_have_names_and_parameters() {
+        let with = |loss: &str| parse(&QUICK.replace("lambda_mean", &format!("loss = {loss}\nlambda_mean")));
+        let loss = |text: &str| with(text).unwrap().objective.loss;
+        assert_eq!(loss("'squared_hinge'"), LossConfig::SquaredHinge);
+        let epsilon = |epsilon| LossConfig::EpsilonInsensitive(EpsilonInsensitive::new(epsilon).unwrap());
+        assert_eq!(loss("{ epsilon_insensitive = { epsilon = 0.5 } }"), epsilon(0.5));
+        assert_eq!(loss("{ epsilon_insensitive = {} }"), epsilon(0.1));
+        let config = with("{ epsilon_insensitive = { epsilon = 0.5 } }").unwrap();
+        assert_eq!(parse(&config.to_toml()).unwrap(), config);
+        let error = with("{ epsilon_insensitive = { epsilon = -1.0 } }").unwrap_err();
+        assert_eq!(error, "c.toml:7: epsilon is -1: it must be a finite number >= 0");
+        assert!(with("'huber'").unwrap_err().starts_with("c.toml:7: unknown variant `huber`"));
     }
 
     #[test]

@@ -6,6 +6,9 @@ pub enum MachineError {
     /// The regularisation is not a number >= 0.
     #[error("lambda_mean is {0}: it must be a finite number >= 0")]
     Lambda(f64),
+    /// The width of the epsilon-insensitive loss is not a number >= 0.
+    #[error("epsilon is {0}: it must be a finite number >= 0")]
+    Epsilon(f64),
     /// There is nothing to train on.
     #[error("there are no training samples")]
     NoSamples,

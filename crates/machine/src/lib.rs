@@ -38,5 +38,5 @@ mod objective;
 
 pub use dynamics::{Decay, Descent, check_gram, check_labels};
 pub use error::MachineError;
-pub use loss::{Hinge, Loss, LossName};
+pub use loss::{EpsilonInsensitive, Hinge, Labels, Logistic, Loss, LossConfig, Squared, SquaredHinge};
 pub use objective::Objective;

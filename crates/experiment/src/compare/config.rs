@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use widenet_machine::LossName;
+use widenet_machine::LossConfig;
 use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
@@ -69,7 +69,7 @@ pub struct WidthsConfig {
 pub struct MovementConfig {
     /// The loss.
     #[serde(default)]
-    pub loss: LossName,
+    pub loss: LossConfig,
     /// Step size for the mean of losses.
     #[serde(deserialize_with = "positive")]
     pub learning_rate: f64,

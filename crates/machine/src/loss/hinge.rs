@@ -1,6 +1,6 @@
 //! The hinge loss.
 
-use super::Loss;
+use super::{Labels, Loss};
 
 /// `l(z, y) = max(0, 1 - y z)` for labels -1/+1, the loss of the soft-margin support vector machine.
 ///
@@ -18,6 +18,24 @@ impl Loss for Hinge {
     fn derivative(&self, z: f64, y: f64) -> f64 {
         if y * z < 1.0 { -y } else { 0.0 }
     }
+
+    /// `y u` for `-1 <= y u <= 0`.
+    fn conjugate(&self, u: f64, y: f64) -> f64 {
+        let v = y * u;
+        if (-1.0..=0.0).contains(&v) { v } else { f64::INFINITY }
+    }
+
+    fn lipschitz(&self) -> Option<f64> {
+        Some(1.0)
+    }
+
+    fn smoothness(&self) -> Option<f64> {
+        None
+    }
+
+    fn labels(&self) -> Labels {
+        Labels::Classes
+    }
 }
 
 #[cfg(test)]
@@ -33,7 +51,8 @@ mod tests {
         assert_eq!(Hinge.derivative(0.25, -1.0), 1.0);
         assert_eq!(Hinge.derivative(3.0, 1.0), 0.0);
         assert_eq!(Hinge.derivative(1.0, 1.0), 0.0, "no push at the kink");
-        assert!(Hinge.value(f64::NAN, 1.0).is_nan(), "divergence must show");
+        assert_eq!(Hinge.conjugate(0.5, -1.0), -0.5);
+        assert_eq!(Hinge.conjugate(0.5, 1.0), f64::INFINITY);
         assert_eq!(Hinge.mean(&[0.25, 3.0], &[1.0, 1.0]), 0.375);
     }
 
