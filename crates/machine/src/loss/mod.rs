@@ -83,7 +83,7 @@ impl LossConfig {
         }
     }
 
-    /// The name in configurations and captions.
+    /// The name in captions and results.
     pub fn name(self) -> &'static str {
         match self {
             LossConfig::Hinge => "hinge",
