@@ -21,6 +21,7 @@ use ndarray::{Array1, Array2, ArrayView2, Dimension};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpzError, ReadableElement, WriteNpzError};
 use serde::{Deserialize, Serialize};
 use widenet_model::{Architecture, Precision};
+use widenet_tangent::Method;
 
 use crate::backend::{Backend, one_line};
 use crate::kernel::KernelKind;
@@ -48,6 +49,9 @@ pub struct Metadata {
     pub backend: Backend,
     /// Their number format. The limit is always computed in f64.
     pub precision: Precision,
+    /// How their kernels were computed.
+    #[serde(default)]
+    pub method: Method,
     /// The data set, as in a configuration.
     pub source: String,
     /// The two classes.
@@ -337,6 +341,7 @@ mod tests {
             samples: 1,
             backend: Backend::Flex,
             precision: Precision::F64,
+            method: Method::Auto,
             source: "mnist01".into(),
             classes: [0, 1],
             n: 1,

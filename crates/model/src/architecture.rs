@@ -259,24 +259,44 @@ impl Architecture {
 
     /// Number of weights and biases of the finite network.
     pub fn parameter_count(&self) -> usize {
-        let mut count = 0_usize;
-        each_with_weights(&self.layers, self.input, &mut |weights, biases| {
-            count = count.saturating_add(weights).saturating_add(biases);
-        });
-        count
+        let layers = self.weighted_layers();
+        layers.iter().fold(0_usize, |count, layer| count.saturating_add(layer.parameters()))
+    }
+
+    /// The layers with weights, in the order of the network's parameters (a residual's branch before its shortcut).
+    pub fn weighted_layers(&self) -> Vec<WeightedLayer> {
+        let mut found = Vec::new();
+        each_weighted(&self.layers, self.input, "", &mut found);
+        found
     }
 
     /// Whether any layer has a bias.
     pub fn has_bias(&self) -> bool {
-        fn any(layers: &[Layer]) -> bool {
-            layers.iter().any(|layer| match layer {
-                Layer::Dense(dense) => dense.sigma_b != 0.0,
-                Layer::Conv(conv) => conv.sigma_b != 0.0,
-                Layer::Residual(residual) => any(&residual.branch) || any(&residual.shortcut),
-                _ => false,
-            })
-        }
-        any(&self.layers)
+        self.weighted_layers().iter().any(|layer| layer.bias)
+    }
+}
+
+/// A layer with weights, as what it multiplies: at each position, `fan_in` inputs become `units` outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightedLayer {
+    /// The layer, for instance `layer 3 branch layer 2 (conv)`.
+    pub place: String,
+    /// Positions that share the weights: 1 for a dense layer, `height * width` of a convolution's output.
+    pub positions: usize,
+    /// Inputs of one unit: all of a dense layer's, `channels * kernel^2` of a convolution.
+    pub fan_in: usize,
+    /// Units, or channels, of its output.
+    pub units: usize,
+    /// Whether it has biases.
+    pub bias: bool,
+    /// Numbers in the layer's input and in its output, of one sample.
+    pub sizes: [usize; 2],
+}
+
+impl WeightedLayer {
+    /// Number of weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.fan_in.saturating_mul(self.units).saturating_add(if self.bias { self.units } else { 0 })
     }
 }
 
@@ -300,26 +320,33 @@ fn each_hidden(layers: &mut [Layer], visit: &mut dyn FnMut(&mut NonZeroUsize)) {
     }
 }
 
-/// Calls `visit` with the number of weights and of biases of every layer that has weights.
-fn each_with_weights(layers: &[Layer], mut shape: Shape, visit: &mut dyn FnMut(usize, usize)) {
-    for layer in layers {
+/// Collects the layers with weights of a list of layers that reads `shape`.
+fn each_weighted(layers: &[Layer], mut shape: Shape, prefix: &str, found: &mut Vec<WeightedLayer>) {
+    for (index, layer) in layers.iter().enumerate() {
+        let next = layer.output(shape);
+        let mut add = |units: usize, fan_in: usize, sigma_b: f64| {
+            found.push(WeightedLayer {
+                place: format!("{prefix}layer {} ({})", index + 1, layer.name()),
+                positions: next.size() / units,
+                fan_in,
+                units,
+                bias: sigma_b != 0.0,
+                sizes: [shape.size(), next.size()],
+            });
+        };
         match layer {
-            Layer::Dense(dense) => {
-                let units = dense.units.get();
-                visit(shape.size() * units, if dense.sigma_b != 0.0 { units } else { 0 });
-            }
+            Layer::Dense(dense) => add(dense.units.get(), shape.size(), dense.sigma_b),
             Layer::Conv(conv) => {
-                let channels = conv.channels.get();
-                let weights = channels * shape.channels() * conv.kernel.get().pow(2);
-                visit(weights, if conv.sigma_b != 0.0 { channels } else { 0 });
+                add(conv.channels.get(), shape.channels() * conv.kernel.get().pow(2), conv.sigma_b);
             }
             Layer::Residual(residual) => {
-                each_with_weights(&residual.branch, shape, visit);
-                each_with_weights(&residual.shortcut, shape, visit);
+                let prefix = |side: &str| format!("{prefix}layer {} {side} ", index + 1);
+                each_weighted(&residual.branch, shape, &prefix("branch"), found);
+                each_weighted(&residual.shortcut, shape, &prefix("shortcut"), found);
             }
             _ => (),
         }
-        shape = layer.output(shape);
+        shape = next;
     }
 }
 

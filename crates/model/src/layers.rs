@@ -6,7 +6,6 @@ use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 
 use crate::activation::Activation;
-use crate::tap::Tap;
 
 /// What flows between two layers, for a batch of `n` samples.
 #[derive(Clone, Debug)]
@@ -101,7 +100,7 @@ pub struct FixedNode {
 }
 
 impl FixedNode {
-    fn forward(&self, signal: Signal) -> Signal {
+    pub(crate) fn forward(&self, signal: Signal) -> Signal {
         match (self.operation, signal) {
             (Operation::Activation(activation), Signal::Flat(z)) => Signal::Flat(activation.forward(z)),
             (Operation::Activation(activation), Signal::Image(z)) => Signal::Image(activation.forward(z)),
@@ -137,21 +136,15 @@ pub enum Node {
     Fixed(FixedNode),
 }
 
-/// Runs a signal through nodes, showing every layer with weights to `tap`.
-pub(crate) fn forward(nodes: &[Node], mut signal: Signal, tap: &mut dyn Tap) -> Signal {
+/// Runs a signal through nodes.
+pub(crate) fn forward(nodes: &[Node], mut signal: Signal) -> Signal {
     for node in nodes {
         signal = match (node, signal) {
-            (Node::Dense(dense), Signal::Flat(a)) => {
-                let z = dense.forward(a.clone());
-                Signal::Flat(tap.dense(dense, a, z))
-            }
-            (Node::Conv(conv), Signal::Image(a)) => {
-                let z = conv.forward(a.clone());
-                Signal::Image(tap.conv(conv, a, z))
-            }
+            (Node::Dense(dense), Signal::Flat(a)) => Signal::Flat(dense.forward(a)),
+            (Node::Conv(conv), Signal::Image(a)) => Signal::Image(conv.forward(a)),
             (Node::Residual(residual), signal) => {
-                let branch = forward(&residual.branch, signal.clone(), tap);
-                match (branch, forward(&residual.shortcut, signal, tap)) {
+                let branch = forward(&residual.branch, signal.clone());
+                match (branch, forward(&residual.shortcut, signal)) {
                     (Signal::Flat(a), Signal::Flat(b)) => Signal::Flat(a + b),
                     (Signal::Image(a), Signal::Image(b)) => Signal::Image(a + b),
                     _ => unreachable!("branches of different shapes: Architecture::new refuses them"),

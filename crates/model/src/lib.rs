@@ -54,6 +54,7 @@
 mod activation;
 mod architecture;
 mod builder;
+mod convolution;
 mod host;
 mod initialise;
 mod layers;
@@ -62,11 +63,12 @@ mod precision;
 mod random;
 mod shape;
 mod storage;
-mod tap;
+mod trace;
 
 pub use activation::Activation;
-pub use architecture::{Architecture, ArchitectureError, Conv, Dense, Layer, Pool, Residual};
+pub use architecture::{Architecture, ArchitectureError, Conv, Dense, Layer, Pool, Residual, WeightedLayer};
 pub use builder::{ArchitectureConfig, Block, Cnn, Head, Mlp, Resnet};
+pub use convolution::Windows;
 pub use host::{DeviceError, to_host, to_tensor};
 pub use layers::{ConvNode, DenseNode, FixedNode, Node, Operation, ResidualNode, Signal};
 pub use network::Network;
@@ -74,4 +76,4 @@ pub use precision::Precision;
 pub use random::{Purpose, stream};
 pub use shape::Shape;
 pub use storage::StorageError;
-pub use tap::Tap;
+pub use trace::{LayerDerivative, Trace};

@@ -11,7 +11,7 @@ use crate::initialise::Initialise;
 use crate::layers::{ConvNode, DenseNode, FixedNode, Node, Operation, ResidualNode, Signal, forward};
 use crate::precision::Precision;
 use crate::shape::Shape;
-use crate::tap::{NoTap, Tap};
+use crate::trace::Trace;
 
 /// A finite network in NTK parameterisation: a Burn module that remembers where it started.
 ///
@@ -67,17 +67,22 @@ impl Network {
     ///
     /// When the samples have another size, precision or device than the network.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.forward_tapped(x, &mut NoTap)
+        run(&self.nodes, self.start.architecture.input(), x)
     }
 
-    /// [`Network::forward`], showing every layer with weights to `tap`.
-    pub fn forward_tapped(&self, x: Tensor<2>, tap: &mut dyn Tap) -> Tensor<2> {
-        run(&self.nodes, self.start.architecture.input(), x, tap)
+    /// [`Network::forward`] outside autodiff, remembering what derivatives need.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Network::forward`].
+    pub fn trace(&self, x: Tensor<2>) -> Trace {
+        let nodes = if self.device().is_autodiff() { self.valid().nodes } else { self.nodes.clone() };
+        Trace::new(&nodes, self.start.architecture.input(), x.inner())
     }
 
     /// `f(w_0, x)`, the output at initialisation, outside autodiff. Shapes as for [`Network::forward`].
     pub fn forward_initial(&self, x: Tensor<2>) -> Tensor<2> {
-        run(&self.start.nodes, self.start.architecture.input(), x.inner(), &mut NoTap)
+        run(&self.start.nodes, self.start.architecture.input(), x.inner())
     }
 
     /// `f(w, x) - f(w_0, x)`, which is what is trained and compared: it is zero at initialisation, like the kernel
@@ -194,7 +199,7 @@ impl ModuleMapper for Update<'_> {
     }
 }
 
-fn run(nodes: &[Node], input: Shape, x: Tensor<2>, tap: &mut dyn Tap) -> Tensor<2> {
+fn run(nodes: &[Node], input: Shape, x: Tensor<2>) -> Tensor<2> {
     let signal = match input {
         Shape::Flat(_) => Signal::Flat(x),
         Shape::Image([c, h, w]) => {
@@ -202,7 +207,7 @@ fn run(nodes: &[Node], input: Shape, x: Tensor<2>, tap: &mut dyn Tap) -> Tensor<
             Signal::Image(x.reshape([n, c, h, w]))
         }
     };
-    match forward(nodes, signal, tap) {
+    match forward(nodes, signal) {
         Signal::Flat(output) => output,
         Signal::Image(_) => unreachable!("the last layer is dense: checked by Architecture::new"),
     }

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, s};
-use widenet_model::{Network, to_host};
+use widenet_model::{Architecture, Network, to_host};
 
 use crate::error::{KernelError, check_samples};
+use crate::contraction::{LayerPlan, Method, plan};
 use crate::features::{TangentFeatures, numbers_per_sample};
 use crate::kernel::Kernel;
 
@@ -28,7 +29,8 @@ pub enum EmpiricalKind {
 /// It is computed layer by layer. With the layer's inputs `A: [n, fan_in]` and the derivatives of the output with
 /// respect to its pre-activations `G: [n, units]`, a dense layer contributes
 /// `sigma_w^2 / fan_in (A A'^T) o (G G'^T)`, two matrix products and no Jacobian. A convolution contributes the
-/// Gram matrix of its per-sample weight derivatives. All `G` of a batch come from one backward pass per output.
+/// Gram matrix of its per-sample weight derivatives, or the same sum over pairs of positions where that is cheaper; see
+/// [`Method`] and [`EmpiricalKernel::plan`]. All `G` of a batch come from one backward pass per output.
 ///
 /// Cost for `n` samples and a dense layer `[p, q]`: `O(n p q + n^2 (p + q))` operations and `O(n (p + q))` numbers;
 /// for a convolution with `P` positions and `k` weights `O(n P k + n^2 k)` and `O(n k)`.
@@ -36,6 +38,7 @@ pub enum EmpiricalKind {
 pub struct EmpiricalKernel {
     network: Network,
     kind: EmpiricalKind,
+    plan: Vec<LayerPlan>,
     tile: usize,
 }
 
@@ -54,8 +57,32 @@ impl EmpiricalKernel {
 
     /// A kernel of the given kind.
     pub fn of_kind(network: &Network, kind: EmpiricalKind) -> Self {
-        let tile = (MEMORY / sample_bytes(network)).max(1) as usize / 2;
-        Self { network: network.clone(), kind, tile: tile.max(1) }
+        Self { network: network.clone(), kind, plan: plan(network.architecture(), Method::Auto), tile: 0 }.with_default_tile()
+    }
+
+    /// Computes it by this method.
+    pub fn with_method(self, method: Method) -> Self {
+        Self { plan: plan(self.network.architecture(), method), ..self }.with_default_tile()
+    }
+
+    fn with_default_tile(self) -> Self {
+        let tile = MEMORY / (2 * self.sample_bytes());
+        self.with_tile(tile as usize)
+    }
+
+    /// How `method` computes each layer's part for networks of an architecture.
+    pub fn plan_of(architecture: &Architecture, method: Method) -> Vec<LayerPlan> {
+        plan(architecture, method)
+    }
+
+    /// How each layer's part is computed.
+    pub fn plan(&self) -> &[LayerPlan] {
+        &self.plan
+    }
+
+    /// Bytes that one sample's features and their computation take.
+    pub fn sample_bytes(&self) -> u64 {
+        (numbers_per_sample(&self.network, &self.plan) as u64).saturating_mul(self.network.precision().bytes()).max(1)
     }
 
     /// Holds features in about `bytes` of memory, beside the matrix itself. Samples then go through in tiles, and the
@@ -65,7 +92,7 @@ impl EmpiricalKernel {
     ///
     /// When `bytes` are too few for two samples.
     pub fn with_memory(self, bytes: u64) -> Result<Self, KernelError> {
-        let needed = 2 * sample_bytes(&self.network);
+        let needed = 2 * self.sample_bytes();
         match bytes / needed {
             0 => Err(KernelError::Memory { bytes, needed }),
             tile => Ok(self.with_tile(tile as usize)),
@@ -107,7 +134,7 @@ impl EmpiricalKernel {
     }
 
     fn features(&self, samples: ArrayView2<f64>) -> Result<TangentFeatures, KernelError> {
-        TangentFeatures::of(&self.network, samples)
+        TangentFeatures::by(&self.plan, &self.network, samples)
     }
 
     fn tile_gram(&self, left: &TangentFeatures, right: &TangentFeatures) -> Result<Array2<f64>, KernelError> {
@@ -119,11 +146,6 @@ impl EmpiricalKernel {
         let sum = sum.expect("a network has an output");
         Ok(to_host(if outputs == 1 { sum } else { sum / outputs as f64 })?)
     }
-}
-
-/// Bytes that one sample's features and their computation take.
-fn sample_bytes(network: &Network) -> u64 {
-    (numbers_per_sample(network) as u64 * network.precision().bytes()).max(1)
 }
 
 /// The ranges of at most `size` of `n` rows.

@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use burn::module::Module;
-use burn::tensor::module::unfold4d;
-use burn::tensor::ops::{PadMode, UnfoldOptions};
-use burn::tensor::{Gradients, Tensor};
-use ndarray::{Array2, ArrayView2};
-use widenet_model::{ConvNode, DenseNode, Network, Tap};
+use burn::tensor::{Tensor, s};
+use ndarray::ArrayView2;
+use widenet_model::{ConvNode, LayerDerivative, Network};
 
+use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
 
 /// The tangent features `phi_o(x_i) = grad_w f_o(w, x_i)` of `n` samples at a network's present weights: the matrix
@@ -20,7 +18,8 @@ use crate::error::{KernelError, check_samples};
 /// - `Phi^T c` is the vector-Jacobian product ([`TangentFeatures::adjoint`]): with the coefficients of a kernel machine
 ///   it is the machine's solution in weight space.
 ///
-/// For a dense layer `[p, q]` the features take `n (p + O q)` numbers, for a convolution with `k` weights `n O k`.
+/// For a dense layer `[p, q]` the features take `n (p + O q)` numbers, for a convolution with `k` weights `n O k`, unless
+/// the other [`Contraction`] is cheaper.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -44,113 +43,87 @@ pub struct TangentFeatures {
     layers: Vec<LayerFeatures>,
 }
 
-/// One layer's features. `G[o]` is `d f_o / d z` of every sample, found at once because sample `i`'s output depends
-/// on sample `i`'s pre-activation alone.
-#[allow(clippy::large_enum_variant)] // one per layer
+/// One layer's features. `g[o]` is `d f_o / d z` of every sample, found at once because sample `i`'s output depends on
+/// sample `i`'s pre-activation alone.
 #[derive(Clone, Debug)]
-enum LayerFeatures {
-    /// `d f_o / d W` of a sample is the outer product of its input and `G[o]`, and is never formed.
-    Dense {
-        /// The layer's input `A`, `[n, fan_in]`.
-        input: Tensor<2>,
-        /// `G[o]`, `[n, units]`, one per output.
-        derivatives: Vec<Tensor<2>>,
-        /// The layer's scales.
-        scales: Scales,
-    },
-    /// A convolution's per-sample weight derivatives, summed over positions.
-    Conv {
-        /// `sum_p G[o]_p patch_p^T`, `[n, channels_out * channels_in * kernel^2]`, one per output.
-        weights: Vec<Tensor<2>>,
-        /// `sum_p G[o]_p`, `[n, channels_out]`, one per output.
-        biases: Vec<Tensor<2>>,
-        /// The layer's scales.
-        scales: Scales,
-    },
-}
-
-/// A layer's `sigma_w / sqrt(fan_in)`, and `sigma_b` if it has biases.
-#[derive(Clone, Copy, Debug)]
-struct Scales {
-    weight: f64,
+struct LayerFeatures {
+    /// `sigma_w / sqrt(fan_in)`.
+    scale: f64,
+    /// `sigma_b`, if the layer has biases.
     bias: Option<f64>,
+    /// The convolution, whose weights have an order of their own.
+    conv: Option<ConvNode>,
+    parts: Parts,
 }
 
-/// Adds a zero leaf to every pre-activation, so that one backward pass returns its derivative for every sample.
-#[derive(Default)]
-struct Leaves(Vec<Leaf>);
-
-/// A layer with weights, its input and its leaf, in the order of the forward pass.
-#[allow(clippy::large_enum_variant)] // one per layer
-enum Leaf {
-    Dense(DenseNode, Tensor<2>, Tensor<2>),
-    Conv(ConvNode, Tensor<4>, Tensor<4>),
-}
-
-fn zero_leaf<const D: usize>(z: &Tensor<D>) -> Tensor<D> {
-    z.clone().inner().zeros_like().autodiff().require_grad()
-}
-
-fn derivative<const D: usize>(leaf: &Tensor<D>, gradients: &Gradients) -> Tensor<D> {
-    leaf.grad(gradients).expect("every pre-activation reaches the output").inner()
-}
-
-impl Tap for Leaves {
-    fn dense(&mut self, layer: &DenseNode, a: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
-        let leaf = zero_leaf(&z);
-        self.0.push(Leaf::Dense(layer.clone(), a.inner(), leaf.clone()));
-        z + leaf
-    }
-
-    fn conv(&mut self, layer: &ConvNode, a: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
-        let leaf = zero_leaf(&z);
-        self.0.push(Leaf::Conv(layer.clone(), a.inner(), leaf.clone()));
-        z + leaf
-    }
+/// See [`Contraction`].
+#[derive(Clone, Debug)]
+enum Parts {
+    Factors {
+        /// The inputs `u`, `[n, P, fan_in]`.
+        inputs: Tensor<3>,
+        /// `g[o]`, `[n, P, units]`, one per output.
+        derivatives: Vec<Tensor<3>>,
+    },
+    Products {
+        /// `sum_p u_p g[o]_p^T`, `[n, fan_in * units]`, one per output.
+        weights: Vec<Tensor<2>>,
+        /// `sum_p g[o]_p`, `[n, units]`, one per output.
+        biases: Vec<Tensor<2>>,
+    },
 }
 
 impl TangentFeatures {
-    /// The features of samples `x: [n, d]`: one forward and one backward pass per output (Burn's tape can be walked
-    /// only once).
+    /// The features of samples `x: [n, d]`, by [`Method::Auto`]: one forward pass, and one backward pass per output.
     ///
     /// # Errors
     ///
     /// When the samples do not fit the network or a value is not finite.
     pub fn of(network: &Network, x: ArrayView2<f64>) -> Result<Self, KernelError> {
+        Self::by(&plan(network.architecture(), Method::Auto), network, x)
+    }
+
+    /// The features of samples, each layer's as `plan` says.
+    pub(crate) fn by(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Result<Self, KernelError> {
         check_samples(&x, network.architecture().input().size())?;
-        let x = network.samples(x);
+        let chunk = chunk(network).clamp(1, x.nrows().max(1));
+        let chunks = network.samples(x).split(chunk, 0).into_iter().map(|x| Self::of_chunk(plan, network, x));
+        Ok(Self::joined(chunks.collect()).expect("a split has a first part"))
+    }
+
+    /// The features of samples that go through the network together.
+    fn of_chunk(plan: &[LayerPlan], network: &Network, x: Tensor<2>) -> Self {
         let outputs = network.architecture().output_size();
-        // Weights take part in the graph but ask for no gradient: only activations' derivatives are computed.
-        let network = network.clone().train().no_grad();
+        let trace = network.trace(x);
         let mut layers: Vec<LayerFeatures> = Vec::new();
         for output in 0..outputs {
-            let mut leaves = Leaves::default();
-            let y = network.forward_tapped(x.clone().autodiff(), &mut leaves);
-            let rows = y.dims()[0];
-            let gradients = y.slice([0..rows, output..output + 1]).sum().backward();
+            let unit = trace.output().zeros_like().slice_fill(s![.., output..output + 1], 1.0);
+            let derivatives = trace.pull_back(unit);
             if layers.is_empty() {
-                layers = leaves.0.iter().map(LayerFeatures::new).collect();
+                let ways = derivatives.iter().zip(plan);
+                layers = ways.map(|(layer, way)| LayerFeatures::new(layer, way.contraction)).collect();
             }
-            for (layer, leaf) in layers.iter_mut().zip(leaves.0) {
-                layer.add_output(leaf, &gradients);
+            for (layer, derivative) in layers.iter_mut().zip(derivatives) {
+                layer.add_output(derivative);
             }
         }
-        Ok(Self { layers })
+        Self { layers }
+    }
+
+    /// The features of several chunks of samples, one after the other.
+    fn joined(mut chunks: Vec<Self>) -> Option<Self> {
+        if chunks.len() < 2 {
+            return chunks.pop();
+        }
+        let layers = (0..chunks[0].layers.len()).map(|index| {
+            LayerFeatures::joined(chunks.iter().map(|chunk| &chunk.layers[index]))
+        });
+        Some(Self { layers: layers.collect() })
     }
 
     /// The features of some of the samples. No numbers are computed.
     pub fn rows(&self, rows: Range<usize>) -> Self {
-        let cut = |tensor: &Tensor<2>| tensor.clone().slice([rows.clone()]);
-        let all = |tensors: &[Tensor<2>]| tensors.iter().map(cut).collect();
-        let layers = self.layers.iter().map(|layer| match layer {
-            LayerFeatures::Dense { input, derivatives, scales } => {
-                LayerFeatures::Dense { input: cut(input), derivatives: all(derivatives), scales: *scales }
-            }
-            LayerFeatures::Conv { weights, biases, scales } => {
-                LayerFeatures::Conv { weights: all(weights), biases: all(biases), scales: *scales }
-            }
-        });
-        Self { layers: layers.collect() }
+        Self { layers: self.layers.iter().map(|layer| layer.rows(rows.clone())).collect() }
     }
 
     /// `<grad f_a(x_i), grad f_b(x'_j)>`, `[n, n']`, of output `a` here and output `b` there.
@@ -198,98 +171,196 @@ impl TangentFeatures {
     }
 }
 
+/// Rows of the table of all pairs of positions that are computed at a time.
+const PAIRS: usize = 1 << 24;
+
 impl LayerFeatures {
     /// The features of a layer, without any output yet.
-    fn new(leaf: &Leaf) -> Self {
-        match leaf {
-            Leaf::Dense(layer, input, _) => {
-                let scales = Scales { weight: layer.w_scale, bias: layer.bias.as_ref().map(|_| layer.b_scale) };
-                Self::Dense { input: input.clone(), derivatives: Vec::new(), scales }
-            }
-            Leaf::Conv(layer, ..) => {
-                let scales = Scales { weight: layer.w_scale, bias: layer.bias.as_ref().map(|_| layer.b_scale) };
-                Self::Conv { weights: Vec::new(), biases: Vec::new(), scales }
-            }
+    fn new(layer: &LayerDerivative, contraction: Contraction) -> Self {
+        let parts = |inputs: &dyn Fn() -> Tensor<3>| match contraction {
+            Contraction::Factors => Parts::Factors { inputs: inputs(), derivatives: Vec::new() },
+            Contraction::Products => Parts::Products { weights: Vec::new(), biases: Vec::new() },
+        };
+        match layer {
+            LayerDerivative::Dense { node, input, .. } => Self {
+                scale: node.w_scale,
+                bias: node.bias.as_ref().map(|_| node.b_scale),
+                conv: None,
+                parts: parts(&|| input.clone().unsqueeze_dim(1)),
+            },
+            LayerDerivative::Conv { node, input, .. } => Self {
+                scale: node.w_scale,
+                bias: node.bias.as_ref().map(|_| node.b_scale),
+                conv: Some(node.clone()),
+                parts: parts(&|| input.patches()),
+            },
         }
     }
 
     /// Takes the next output's derivatives.
-    fn add_output(&mut self, leaf: Leaf, gradients: &Gradients) {
-        match (self, leaf) {
-            (Self::Dense { derivatives, .. }, Leaf::Dense(_, _, leaf)) => {
-                derivatives.push(derivative(&leaf, gradients));
+    fn add_output(&mut self, layer: LayerDerivative) {
+        match (&mut self.parts, layer) {
+            (Parts::Factors { derivatives, .. }, LayerDerivative::Dense { derivative, .. }) => {
+                derivatives.push(derivative.unsqueeze_dim(1));
             }
-            (Self::Conv { weights, biases, .. }, Leaf::Conv(layer, input, leaf)) => {
-                let (weight, bias) = convolution(&layer, input, derivative(&leaf, gradients));
-                weights.push(weight);
-                biases.push(bias);
+            (Parts::Factors { derivatives, .. }, LayerDerivative::Conv { derivative, .. }) => {
+                derivatives.push(derivative.flatten(1, 2));
             }
-            _ => unreachable!("every forward pass of a network visits the same layers"),
+            (Parts::Products { weights, biases }, LayerDerivative::Dense { input, derivative, .. }) => {
+                let outer = input.unsqueeze_dim::<3>(2) * derivative.clone().unsqueeze_dim::<3>(1);
+                weights.push(outer.flatten(1, 2));
+                biases.push(derivative);
+            }
+            (Parts::Products { weights, biases }, LayerDerivative::Conv { input, derivative, .. }) => {
+                weights.push(input.weight_derivatives(derivative.clone()));
+                biases.push(derivative.flatten::<3>(1, 2).sum_dim(1).squeeze_dim(1));
+            }
         }
     }
 
-    fn gram(&self, a: usize, other: &Self, b: usize) -> Tensor<2> {
-        let product = |left: &Tensor<2>, right: &Tensor<2>| left.clone().matmul(right.clone().transpose());
-        match (self, other) {
-            (
-                Self::Dense { input, derivatives, scales },
-                Self::Dense { input: input_other, derivatives: derivatives_other, .. },
-            ) => {
-                let inputs = product(input, input_other) * scales.weight.powi(2);
-                let inputs = if let Some(bias) = scales.bias { inputs + bias.powi(2) } else { inputs };
-                product(&derivatives[a], &derivatives_other[b]) * inputs
+    fn joined<'a>(chunks: impl Iterator<Item = &'a Self>) -> Self {
+        let chunks: Vec<&Self> = chunks.collect();
+        let first = chunks[0];
+        let outputs = |count: usize| 0..count;
+        let parts = match &first.parts {
+            Parts::Factors { derivatives, .. } => {
+                let factors = |chunk: &&Self| match &chunk.parts {
+                    Parts::Factors { inputs, derivatives } => (inputs.clone(), derivatives.clone()),
+                    Parts::Products { .. } => unreachable!("one plan for all chunks"),
+                };
+                let all: Vec<_> = chunks.iter().map(factors).collect();
+                let derivative = |o: usize| Tensor::cat(all.iter().map(|(_, g)| g[o].clone()).collect(), 0);
+                Parts::Factors {
+                    inputs: Tensor::cat(all.iter().map(|(inputs, _)| inputs.clone()).collect(), 0),
+                    derivatives: outputs(derivatives.len()).map(derivative).collect(),
+                }
             }
+            Parts::Products { weights, .. } => {
+                let products = |chunk: &&Self| match &chunk.parts {
+                    Parts::Products { weights, biases } => (weights.clone(), biases.clone()),
+                    Parts::Factors { .. } => unreachable!("one plan for all chunks"),
+                };
+                let all: Vec<_> = chunks.iter().map(products).collect();
+                let weight = |o: usize| Tensor::cat(all.iter().map(|(w, _)| w[o].clone()).collect(), 0);
+                let bias = |o: usize| Tensor::cat(all.iter().map(|(_, b)| b[o].clone()).collect(), 0);
+                Parts::Products {
+                    weights: outputs(weights.len()).map(weight).collect(),
+                    biases: outputs(weights.len()).map(bias).collect(),
+                }
+            }
+        };
+        Self { conv: first.conv.clone(), parts, ..*first }
+    }
+
+    fn rows(&self, rows: Range<usize>) -> Self {
+        fn cut<const D: usize>(tensor: &Tensor<D>, rows: &Range<usize>) -> Tensor<D> {
+            tensor.clone().slice([rows.clone()])
+        }
+        let parts = match &self.parts {
+            Parts::Factors { inputs, derivatives } => Parts::Factors {
+                inputs: cut(inputs, &rows),
+                derivatives: derivatives.iter().map(|tensor| cut(tensor, &rows)).collect(),
+            },
+            Parts::Products { weights, biases } => Parts::Products {
+                weights: weights.iter().map(|tensor| cut(tensor, &rows)).collect(),
+                biases: biases.iter().map(|tensor| cut(tensor, &rows)).collect(),
+            },
+        };
+        Self { conv: self.conv.clone(), parts, ..*self }
+    }
+
+    fn gram(&self, a: usize, other: &Self, b: usize) -> Tensor<2> {
+        match (&self.parts, &other.parts) {
             (
-                Self::Conv { weights, biases, scales },
-                Self::Conv { weights: weights_other, biases: biases_other, .. },
+                Parts::Factors { inputs, derivatives },
+                Parts::Factors { inputs: inputs_other, derivatives: derivatives_other },
+            ) => self.gram_of_factors([inputs, &derivatives[a]], [inputs_other, &derivatives_other[b]]),
+            (
+                Parts::Products { weights, biases },
+                Parts::Products { weights: weights_other, biases: biases_other },
             ) => {
-                let gram = product(&weights[a], &weights_other[b]) * scales.weight.powi(2);
-                match scales.bias {
+                let gram = product(&weights[a], &weights_other[b]) * self.scale.powi(2);
+                match self.bias {
                     Some(bias) => gram + product(&biases[a], &biases_other[b]) * bias.powi(2),
                     None => gram,
                 }
             }
-            _ => unreachable!("two feature sets of one network"),
+            _ => unreachable!("two feature sets of one network, by one plan"),
         }
+    }
+
+    /// `sum_{p,q} (scale^2 <u_p, u'_q> + bias^2) <g_p, g'_q>` for inputs and derivatives here and there.
+    fn gram_of_factors(&self, left: [&Tensor<3>; 2], right: [&Tensor<3>; 2]) -> Tensor<2> {
+        let positions = left[0].dims()[1];
+        let flat = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(0, 1);
+        let pairs = |left: [Tensor<2>; 2], right: [Tensor<2>; 2]| {
+            let [u, g] = left;
+            let inputs = product(&u, &right[0]) * self.scale.powi(2);
+            let inputs = if let Some(bias) = self.bias { inputs + bias.powi(2) } else { inputs };
+            product(&g, &right[1]) * inputs
+        };
+        let right = right.map(flat);
+        if positions == 1 {
+            return pairs(left.map(flat), right);
+        }
+        // All pairs of positions, for some of the samples at a time.
+        let (n, m) = (left[0].dims()[0], right[0].dims()[0] / positions);
+        let rows = (PAIRS / (m * positions * positions).max(1)).clamp(1, n.max(1));
+        let blocks = (0..n).step_by(rows).map(|start| {
+            let count = rows.min(n - start);
+            let part = left.map(|tensor| flat(&tensor.clone().slice([start..start + count])));
+            let table = pairs(part, right.clone()).reshape([count, positions, m, positions]);
+            table.sum_dim(3).sum_dim(1).reshape([count, m])
+        });
+        Tensor::cat(blocks.collect(), 0)
     }
 
     fn diagonal(&self, a: usize) -> Tensor<2> {
         let norms = |rows: &Tensor<2>| rows.clone().square().sum_dim(1);
-        match self {
-            Self::Dense { input, derivatives, scales } => {
-                let bias = scales.bias.unwrap_or(0.0);
-                norms(&derivatives[a]) * (norms(input) * scales.weight.powi(2) + bias.powi(2))
+        let (weight, bias) = (self.scale.powi(2), self.bias.unwrap_or(0.0).powi(2));
+        match &self.parts {
+            Parts::Factors { inputs, derivatives } => {
+                // The Gram matrix of every sample's positions.
+                let own = |rows: &Tensor<3>| rows.clone().matmul(rows.clone().swap_dims(1, 2));
+                let table = (own(inputs) * weight + bias) * own(&derivatives[a]);
+                table.flatten::<2>(1, 2).sum_dim(1)
             }
-            Self::Conv { weights, biases, scales } => {
-                let bias = scales.bias.unwrap_or(0.0);
-                norms(&weights[a]) * scales.weight.powi(2) + norms(&biases[a]) * bias.powi(2)
-            }
+            Parts::Products { weights, biases } => norms(&weights[a]) * weight + norms(&biases[a]) * bias,
         }
     }
 
     /// This layer's part of `Phi v`, `[n, O]`. Takes its weights' and biases' part of the direction.
     fn apply(&self, direction: &mut impl Iterator<Item = Tensor<1>>) -> Tensor<2> {
         let mut next = || direction.next().expect("one vector per parameter");
-        let columns: Vec<Tensor<2>> = match self {
-            Self::Dense { input, derivatives, scales } => {
-                let (fan_in, units) = (input.dims()[1], derivatives[0].dims()[1]);
+        let weight = next() * self.scale;
+        let bias = self.bias.map(|bias| next() * bias);
+        let columns: Vec<Tensor<2>> = match &self.parts {
+            Parts::Factors { inputs, derivatives } => {
+                let [n, positions, fan_in] = inputs.dims();
+                let weight = match &self.conv {
+                    Some(conv) => conv.to_windows_order(weight),
+                    None => weight.reshape([fan_in as i64, -1]),
+                };
                 // What the direction adds to the pre-activations, then to the outputs.
-                let mut z = (input.clone() * scales.weight).matmul(next().reshape([fan_in, units]));
-                if let Some(bias) = scales.bias {
-                    z = z + (next() * bias).unsqueeze();
+                let mut z = inputs.clone().reshape([n * positions, fan_in]).matmul(weight);
+                if let Some(bias) = bias {
+                    z = z + bias.unsqueeze();
                 }
-                derivatives.iter().map(|g| (g.clone() * z.clone()).sum_dim(1)).collect()
+                let along = |g: &Tensor<3>| (g.clone().flatten(0, 1) * z.clone()).sum_dim(1).reshape([n, positions]);
+                derivatives.iter().map(|g| along(g).sum_dim(1)).collect()
             }
-            Self::Conv { weights, biases, scales } => {
+            Parts::Products { weights, biases } => {
                 let column = |vector: Tensor<1>| vector.unsqueeze_dim::<2>(1);
-                let weight = column(next() * scales.weight);
-                let bias = scales.bias.map(|bias| column(next() * bias));
-                let outputs = weights.iter().zip(biases);
+                let weight = column(match &self.conv {
+                    Some(conv) => conv.to_windows_order(weight).flatten(0, 1),
+                    None => weight,
+                });
+                let bias = bias.map(column);
                 let product = |(w, b): (&Tensor<2>, &Tensor<2>)| {
                     let along = w.clone().matmul(weight.clone());
                     if let Some(bias) = &bias { along + b.clone().matmul(bias.clone()) } else { along }
                 };
-                outputs.map(product).collect()
+                weights.iter().zip(biases).map(product).collect()
             }
         };
         Tensor::cat(columns, 1)
@@ -297,73 +368,59 @@ impl LayerFeatures {
 
     /// This layer's part of `Phi^T c`: its weights', and its biases' if it has them.
     fn adjoint(&self, coefficients: &Tensor<2>) -> Vec<Tensor<1>> {
-        let n = coefficients.dims()[0];
-        let coefficient = |o: usize| coefficients.clone().slice([0..n, o..o + 1]);
+        let coefficient = |o: usize| coefficients.clone().slice(s![.., o..o + 1]);
         // sum_o rows_o^T c_o, flat.
-        let gather = |rows: &[Tensor<2>], scale: f64| {
+        let gather = |rows: &[Tensor<2>]| {
             let terms = rows.iter().enumerate().map(|(o, rows)| rows.clone().transpose().matmul(coefficient(o)));
-            let sum = terms.reduce(|sum, term| sum + term).expect("a network has an output");
-            (sum * scale).flatten::<1>(0, 1)
+            terms.reduce(|sum, term| sum + term).expect("a network has an output").flatten::<1>(0, 1)
         };
-        match self {
-            Self::Dense { input, derivatives, scales } => {
-                let weighted = derivatives.iter().enumerate().map(|(o, g)| g.clone() * coefficient(o));
+        let (weight, bias) = match &self.parts {
+            Parts::Factors { inputs, derivatives } => {
+                let weighted = derivatives.iter().enumerate().map(|(o, g)| g.clone() * coefficient(o).unsqueeze_dim(2));
                 let weighted = weighted.reduce(|sum, term| sum + term).expect("a network has an output");
-                let weight = (input.clone().transpose() * scales.weight).matmul(weighted).flatten::<1>(0, 1);
-                std::iter::once(weight).chain(scales.bias.map(|bias| gather(derivatives, bias))).collect()
+                let weighted = weighted.flatten::<2>(0, 1);
+                let inputs = inputs.clone().flatten::<2>(0, 1);
+                let bias = self.bias.map(|_| weighted.clone().sum_dim(0).flatten::<1>(0, 1));
+                (inputs.transpose().matmul(weighted).flatten::<1>(0, 1), bias)
             }
-            Self::Conv { weights, biases, scales } => {
-                let weight = gather(weights, scales.weight);
-                std::iter::once(weight).chain(scales.bias.map(|bias| gather(biases, bias))).collect()
-            }
-        }
+            Parts::Products { weights, biases } => (gather(weights), self.bias.map(|_| gather(biases))),
+        };
+        let weight = match &self.conv {
+            Some(conv) => conv.from_windows_order(weight),
+            None => weight,
+        };
+        let scaled = |(vector, scale): (Tensor<1>, f64)| vector * scale;
+        std::iter::once((weight, self.scale)).chain(bias.zip(self.bias)).map(scaled).collect()
     }
 }
 
-/// Numbers that one sample's features and the passes that compute them hold, to within small factors: every layer's
-/// input, its pre-activation with leaf and derivative, what is kept, and the largest convolution's patches.
-pub(crate) fn numbers_per_sample(network: &Network) -> usize {
-    let input = network.architecture().input().size();
-    let outputs = network.architecture().output_size();
-    let mut cost = Cost { outputs, held: input, patches: 0 };
-    network.forward_tapped(network.samples(Array2::zeros((1, input)).view()), &mut cost);
-    cost.held + cost.patches
+/// `a b^T`.
+fn product(a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
+    a.clone().matmul(b.clone().transpose())
 }
 
-struct Cost {
-    outputs: usize,
-    held: usize,
-    patches: usize,
-}
+/// Bytes that the passes of one chunk of images may take: they stay in the outer cache.
+const CHUNK: usize = 32 << 20;
 
-impl Tap for Cost {
-    fn dense(&mut self, _: &DenseNode, a: Tensor<2>, z: Tensor<2>) -> Tensor<2> {
-        self.held += a.dims()[1] + (3 + self.outputs) * z.dims()[1];
-        z
+/// Samples that go through the network together. Dense layers are read anew for every chunk, so that networks of dense
+/// layers take all samples at once; images take much memory on the way, and little of it is kept.
+fn chunk(network: &Network) -> usize {
+    let layers = network.architecture().weighted_layers();
+    if layers.iter().all(|layer| layer.positions == 1) {
+        return usize::MAX;
     }
-
-    fn conv(&mut self, layer: &ConvNode, a: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
-        let ([_, _, height, width], [channels, channels_in, kernel, _]) = (z.dims(), layer.weight.dims());
-        let fan_in = channels_in * kernel * kernel;
-        self.held += a.shape().num_elements() + 3 * z.shape().num_elements() + self.outputs * channels * (fan_in + 1);
-        self.patches = self.patches.max(fan_in * height * width);
-        z
-    }
+    let bytes = pass_numbers(network) * network.precision().bytes() as usize;
+    (CHUNK / bytes.max(1)).max(1)
 }
 
-/// A convolution's derivatives with respect to its weights and biases (both without their scales), per sample.
-/// Input: `a: [n, c, h, w]`, `g: [n, c', h', w']`.
-fn convolution(layer: &ConvNode, a: Tensor<4>, g: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
-    let [n, channels, height, width] = g.dims();
-    let kernel = layer.weight.dims()[2];
-    let padding = layer.padding;
-    // Padding first keeps the unfolding a strided view; padding inside it is several times slower.
-    let a = if padding == 0 { a } else { a.pad([(padding, padding), (padding, padding)], PadMode::Constant(0.0)) };
-    let options = UnfoldOptions::new([layer.stride; 2], [0; 2], [1; 2]);
-    let patches = unfold4d(a, [kernel; 2], options); // [n, c k k, positions]
-    let g = g.reshape([n, channels, height * width]);
-    let biases = g.clone().sum_dim(2).reshape([n, channels]);
-    let fan_in = patches.dims()[1];
-    let weights = g.matmul(patches.swap_dims(1, 2)).reshape([n, channels * fan_in]);
-    (weights, biases)
+/// Numbers that the passes through a network hold per sample, to within small factors: every layer's input and output,
+/// and its output's derivative.
+fn pass_numbers(network: &Network) -> usize {
+    let layers = network.architecture().weighted_layers();
+    layers.iter().map(|layer| layer.sizes[0] + 3 * layer.sizes[1]).sum()
+}
+
+/// Numbers per sample that the features and the passes that compute them hold, to within small factors.
+pub(crate) fn numbers_per_sample(network: &Network, plan: &[LayerPlan]) -> usize {
+    pass_numbers(network) + plan.iter().map(|layer| layer.numbers).sum::<usize>()
 }

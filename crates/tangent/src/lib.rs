@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod contraction;
 mod empirical;
 mod error;
 mod features;
@@ -37,6 +38,7 @@ mod jacobian;
 mod kernel;
 mod limit;
 
+pub use contraction::{Contraction, LayerPlan, Method, PAIRED};
 pub use empirical::{EmpiricalKernel, EmpiricalKind};
 pub use error::KernelError;
 pub use features::TangentFeatures;

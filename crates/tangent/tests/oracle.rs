@@ -1,11 +1,17 @@
 //! Empirical kernels against brute force: one backward pass per sample and output, all parameters flattened.
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::Device;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, s};
+use proptest::prelude::*;
 use rand::RngExt;
 use rand_distr::StandardNormal;
-use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Purpose, Shape, stream, to_host, to_tensor};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, TangentFeatures, jacobian};
+use widenet_model::{
+    Activation, Architecture, ArchitectureConfig, Conv, Dense, Layer, Network, Pool, Precision, Purpose, Residual, Shape,
+    stream, to_host, to_tensor,
+};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, Method, TangentFeatures, jacobian};
 
 fn architecture(config: &str, input: Shape) -> Architecture {
     toml_edit::de::from_str::<ArchitectureConfig>(config).unwrap().build(input).unwrap()
@@ -23,8 +29,15 @@ fn cases(outputs: usize) -> Vec<(&'static str, Architecture)> {
         "resnet = {{ stem = 3, blocks = [{{ channels = 3 }}, {{ channels = 5, stride = 2 }}], outputs = {outputs}, \
          sigma_b = 0.3 }}"
     );
+    // Few positions and many weights: the sum over pairs of positions is the cheaper way.
+    let pairs = format!(
+        "layers = [{{ conv = {{ channels = 9, kernel = 3, stride = 3, padding = 1, sigma_b = 0.2 }} }}, \
+         {{ activation = 'relu' }}, {{ conv = {{ channels = 8, kernel = 2, padding = 1 }} }}, 'flatten', \
+         {{ dense = {{ units = {outputs}, sigma_b = 0.1 }} }}]"
+    );
     vec![
         ("mlp", architecture(&mlp, Shape::Flat(6))),
+        ("cnn by pairs of positions", architecture(&pairs, image)),
         ("cnn with flatten", architecture(&flatten, image)),
         ("cnn with pooling", architecture(&pooling, image)),
         ("strided resnet", architecture(&resnet, image)),
@@ -49,18 +62,19 @@ fn check(precision: Precision, tolerance: f64) {
             let (a, b) = (samples(5, d, 1), samples(4, d, 2));
             let (left, right) = (jacobian(&network, a.view()).unwrap(), jacobian(&network, b.view()).unwrap());
             let expected = left.dot(&right.t());
-            let kernel = EmpiricalKernel::new(&network);
-            let found = kernel.gram_outputs(a.view(), b.view()).unwrap();
-            let error = relative_error(&found, &expected);
-            assert!(error <= tolerance, "{name}, {outputs} outputs, {precision:?}: relative error {error:e}");
-
             // The kernel of the contract is the mean of the diagonal blocks; tiles are parts of the whole.
             let mut mean = Array2::zeros((5, 4));
             for o in 0..outputs {
                 mean += &(&expected.slice(s![o..;outputs, o..;outputs]) / outputs as f64);
             }
-            let error = relative_error(&kernel.clone().with_tile(2).gram(a.view(), b.view()).unwrap(), &mean);
-            assert!(error <= tolerance, "{name}, {outputs} outputs, tiled, {precision:?}: relative error {error:e}");
+            for method in [Method::Auto, Method::Structured, Method::Jacobian] {
+                let kernel = EmpiricalKernel::new(&network).with_method(method);
+                let what = format!("{name}, {outputs} outputs, {method:?}, {precision:?}");
+                let error = relative_error(&kernel.gram_outputs(a.view(), b.view()).unwrap(), &expected);
+                assert!(error <= tolerance, "{what}: relative error {error:e}");
+                let error = relative_error(&kernel.with_tile(2).gram(a.view(), b.view()).unwrap(), &mean);
+                assert!(error <= tolerance, "{what}, tiled: relative error {error:e}");
+            }
         }
     }
 }
@@ -73,23 +87,6 @@ fn equals_brute_force_in_f64() {
 #[test]
 fn equals_brute_force_in_f32() {
     check(Precision::F32, 1e-4);
-}
-
-#[test]
-fn is_symmetric_and_knows_its_diagonal() {
-    for (name, architecture) in cases(1) {
-        let network = Network::init(&architecture, 3, Precision::F64, &Device::flex());
-        let x = samples(6, architecture.input().size(), 5);
-        for kind in [EmpiricalKind::Tangent, EmpiricalKind::LastLayer] {
-            let kernel = EmpiricalKernel::of_kind(&network, kind).with_tile(4);
-            let gram = kernel.gram_symmetric(x.view()).unwrap();
-            assert_eq!(gram, gram.t(), "{name}");
-            let diagonal = kernel.diagonal(x.view()).unwrap().insert_axis(Axis(1));
-            let expected = gram.diag().to_owned().insert_axis(Axis(1));
-            assert!(relative_error(&diagonal, &expected) < 1e-12, "{name}");
-            assert!(relative_error(&kernel.gram(x.view(), x.view()).unwrap(), &gram) < 1e-12, "{name}");
-        }
-    }
 }
 
 #[test]
@@ -152,4 +149,64 @@ fn samples_of_another_size_and_nan_are_refused() {
     bad[[1, 4]] = f64::NAN;
     let error = kernel.diagonal(bad.view()).unwrap_err();
     assert_eq!(error.to_string(), "sample 1, feature 4 is NaN: every input must be finite");
+}
+
+/// Small architectures: any layers that fit, on vectors or images.
+fn architectures() -> impl Strategy<Value = Architecture> {
+    let count = |most: usize| (1..=most).prop_map(|n| NonZeroUsize::new(n).unwrap());
+    let sigma_b = || prop_oneof![Just(0.0), 0.1..1.0];
+    let dense = move || {
+        (count(4), 0.5..1.5, sigma_b())
+            .prop_map(|(units, sigma_w, sigma_b)| Layer::Dense(Dense { units, sigma_w, sigma_b }))
+    };
+    let conv = (count(4), count(3), count(3), 0_usize..4, 0.5..1.5, sigma_b()).prop_map(
+        |(channels, kernel, stride, padding, sigma_w, sigma_b)| {
+            Layer::Conv(Conv { channels, kernel, stride, padding, sigma_w, sigma_b })
+        },
+    );
+    let activation = prop_oneof![
+        Just(Activation::Relu),
+        Just(Activation::LeakyRelu { slope: 0.2 }),
+        Just(Activation::Erf),
+        Just(Activation::Gelu),
+        Just(Activation::Silu),
+    ];
+    let pool = (any::<bool>(), count(2)).prop_map(|(mean, window)| match mean {
+        true => Layer::AveragePool(Pool { window }),
+        false => Layer::MaxPool(Pool { window }),
+    });
+    let leaf = prop_oneof![4 => conv, 2 => dense(), 4 => activation.prop_map(Layer::Activation), 1 => pool];
+    let layer = leaf.prop_recursive(1, 6, 3, |inner| {
+        let list = || prop::collection::vec(inner.clone(), 0..3);
+        (list(), list()).prop_map(|(branch, shortcut)| Layer::Residual(Residual { branch, shortcut }))
+    });
+    let input = prop_oneof![
+        1 => (2_usize..6).prop_map(Shape::Flat),
+        4 => (1_usize..3, 2_usize..7, 2_usize..7).prop_map(|(c, h, w)| Shape::Image([c, h, w])),
+    ];
+    let head = prop_oneof![Just(vec![]), Just(vec![Layer::Flatten]), Just(vec![Layer::GlobalAveragePool])];
+    let parts = (input, prop::collection::vec(layer, 0..4), head, dense());
+    parts.prop_filter_map("layers that do not fit", |(input, layers, head, output)| {
+        Architecture::new(input, [layers, head, vec![output]].concat()).ok()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_architecture_equals_brute_force(architecture in architectures(), seed in 0_u64..100) {
+        let d = architecture.input().size();
+        let network = Network::init(&architecture, seed, Precision::F64, &Device::flex());
+        let (a, b) = (samples(3, d, seed), samples(2, d, seed + 1));
+        let expected = jacobian(&network, a.view()).unwrap().dot(&jacobian(&network, b.view()).unwrap().t());
+        let scale = expected.iter().fold(1e-300_f64, |most, value| most.max(value.abs()));
+        for method in [Method::Auto, Method::Jacobian] {
+            let kernel = EmpiricalKernel::new(&network).with_method(method);
+            let found = kernel.gram_outputs(a.view(), b.view()).unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                prop_assert!((found - expected).abs() <= 1e-10 * scale, "{:?}: {} is not {}", method, found, expected);
+            }
+        }
+    }
 }

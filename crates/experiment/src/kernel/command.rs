@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use widenet_model::{ArchitectureConfig, Precision};
+use widenet_tangent::Method;
 
 use super::{KernelConfig, KernelKind, KernelPlaces, kernel};
 use crate::backend::Backend;
@@ -80,6 +81,10 @@ pub(crate) struct KernelArgs {
     /// The networks' number format: f32 or f64 [default: the configuration's, or f64]
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
+    /// How empirical kernels are computed: auto (for each layer what takes fewer operations), structured (no Jacobian for
+    /// dense layers) or jacobian. The numbers are the same up to rounding
+    #[arg(long, value_parser = method, default_value = "auto")]
+    method: Method,
     /// Memory for samples, one matrix and one block [default: half of what is free]
     #[arg(long, value_name = "MIB", value_parser = mebibytes)]
     memory: Option<u64>,
@@ -103,6 +108,11 @@ pub(crate) struct KernelArgs {
 fn classes(text: &str) -> Result<[u8; 2], String> {
     let digits = text.split_once(',').and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
     digits.ok_or("two digits, such as 3,8".into())
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    let all = [Method::Auto, Method::Structured, Method::Jacobian];
+    all.into_iter().find(|method| method.name() == text).ok_or("auto, structured or jacobian".into())
 }
 
 fn mebibytes(text: &str) -> Result<u64, String> {
@@ -143,6 +153,7 @@ pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
     config.seed = args.seed.unwrap_or(config.seed);
     config.backend = args.backend.unwrap_or(config.backend);
     config.precision = args.precision.unwrap_or(config.precision);
+    config.method = args.method;
     let places = KernelPlaces {
         data: args.data_dir,
         out: args.out,
@@ -168,5 +179,6 @@ fn base(architecture: ArchitectureConfig, data: DataConfig) -> KernelConfig {
         seed: defaults::seed(),
         backend: Backend::Flex,
         precision: Precision::F64,
+        method: Method::Auto,
     }
 }

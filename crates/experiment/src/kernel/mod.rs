@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use widenet_data::Split;
 use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, LimitKernel, LimitKind};
+use widenet_tangent::{Contraction, EmpiricalKernel, EmpiricalKind, Kernel, LayerPlan, LimitKernel, LimitKind, Method};
 
 use crate::backend::Backend;
 use crate::config::DataConfig;
@@ -94,6 +94,8 @@ pub struct KernelConfig {
     pub backend: Backend,
     /// Their number format.
     pub precision: Precision,
+    /// How their kernels are computed.
+    pub method: Method,
 }
 
 /// Where a kernel goes, and what it may take.
@@ -180,6 +182,7 @@ fn metadata(config: &KernelConfig, architecture: &Architecture, data: &Split) ->
         samples: config.samples.get(),
         backend: config.backend,
         precision: config.precision,
+        method: config.method,
         source: config.data.source.clone(),
         classes: config.data.classes,
         n: data.train.len(),
@@ -261,15 +264,21 @@ impl Setup<'_> {
                 return Err(too_small(weights));
             }
             let network = Network::init(architecture, self.config.seed, self.config.precision, &self.device);
-            // With no memory at all, the kernel says what two samples take.
-            let pair = match EmpiricalKernel::of_kind(&network, self.config.kind.empirical()).with_memory(0) {
-                Err(KernelError::Memory { needed, .. }) => needed,
-                _ => 1,
-            };
+            let pair = 2 * self.empirical(&network).sample_bytes();
             let tiling = Tiling::empirical(pair, n, budget - weights);
             widths.push(tiling.map_err(|work| too_small(weights.saturating_add(work)))?);
         }
         Ok(Job { metadata: self.metadata.clone(), limit, widths })
+    }
+
+    fn empirical(&self, network: &Network) -> EmpiricalKernel {
+        EmpiricalKernel::of_kind(network, self.config.kind.empirical()).with_method(self.config.method)
+    }
+
+    /// How every layer's part of the empirical kernels is computed, by width.
+    fn plans(&self) -> Vec<(usize, Vec<LayerPlan>)> {
+        let plans = self.networks.iter().map(|architecture| EmpiricalKernel::plan_of(architecture, self.config.method));
+        self.metadata.widths.iter().copied().zip(plans).collect()
     }
 
     fn memory(&self) -> u64 {
@@ -278,19 +287,20 @@ impl Setup<'_> {
 
     /// Says on stderr what will be computed, with the effective quantities.
     fn announce(&self, job: &Job) {
-        let Metadata { kind, widths, seed, samples, backend, precision, n, test, .. } = &self.metadata;
+        let Metadata { kind, seed, samples, backend, precision, n, test, .. } = &self.metadata;
         let test = if *test > 0 { format!(", {test} test samples against them") } else { String::new() };
         let rows = |tiling: &Tiling| format!("in blocks of {} rows", tiling.rows);
         eprintln!("{} kernel on {n} training samples of {}{test}", kind.name(), self.data.train.name);
         if let Some(tiling) = &job.limit {
             eprintln!("limit, f64, {}", rows(tiling));
         }
-        for (width, tiling) in widths.iter().zip(&job.widths) {
+        for ((width, plan), tiling) in self.plans().iter().zip(&job.widths) {
             eprintln!(
-                "width {width}, mean over {samples} networks from seed {seed}, {} on {}, {}",
+                "width {width}, mean over {samples} networks from seed {seed}, {} on {}, {}; {}",
                 precision.name(),
                 backend.name(),
-                rows(tiling)
+                rows(tiling),
+                ways(plan)
             );
         }
         eprintln!("memory: {}", readable(self.memory()));
@@ -331,8 +341,7 @@ impl Setup<'_> {
                 let seed = self.config.seed.wrapping_add(index as u64);
                 let kernel = || {
                     let network = Network::init(architecture, seed, self.config.precision, &self.device);
-                    let kernel = EmpiricalKernel::of_kind(&network, self.config.kind.empirical());
-                    kernel.with_tile(matrices[0].tiling.columns)
+                    self.empirical(&network).with_tile(matrices[0].tiling.columns)
                 };
                 whole = whole && worker.compute(matrices, index + 1, &kernel)?;
             }
@@ -407,9 +416,26 @@ impl Setup<'_> {
         }
         let matrices: Vec<Value> = written.iter().map(|matrix| json!(matrix)).collect();
         let metadata = &self.metadata;
-        let results = json!({ "file": out, "seconds": seconds, "matrices": matrices, "metadata": metadata });
+        let plans: Vec<Value> =
+            self.plans().into_iter().map(|(width, layers)| json!({ "width": width, "layers": layers })).collect();
+        let results =
+            json!({ "file": out, "seconds": seconds, "matrices": matrices, "metadata": metadata, "plans": plans });
         Finished { results, summary }
     }
+}
+
+/// A plan in words: layers that go the same way together.
+fn ways(plan: &[LayerPlan]) -> String {
+    let mut groups: Vec<(Contraction, Vec<&str>)> = Vec::new();
+    for LayerPlan { layer, contraction, .. } in plan {
+        match groups.iter_mut().find(|(way, _)| way == contraction) {
+            Some((_, layers)) => layers.push(layer),
+            None => groups.push((*contraction, vec![layer])),
+        }
+    }
+    let groups: Vec<String> =
+        groups.iter().map(|(way, layers)| format!("{} by {}", layers.join(", "), way.name())).collect();
+    groups.join("; ")
 }
 
 /// Computes blocks and stores them.
