@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView2, s};
-use widenet_model::{Architecture, Network, to_host};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
+use widenet_model::{Architecture, Network, Precision, to_host};
 
-use crate::error::{KernelError, check_samples};
 use crate::contraction::{LayerPlan, Method, plan};
+use crate::error::{KernelError, check_samples};
 use crate::features::{TangentFeatures, numbers_per_sample};
+use crate::host::{HostFeatures, is_host};
 use crate::kernel::Kernel;
+use crate::mirror::mirror;
+use crate::real::Real;
 
 /// Which kernel of a finite network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -49,6 +52,9 @@ const MEMORY: u64 = 2 << 30;
 /// the diagonal of a symmetric one.
 const BLOCK: usize = 128;
 
+/// The same on the host, where of a block on the diagonal only the lower triangle is computed.
+const HOST_BLOCK: usize = 1024;
+
 impl EmpiricalKernel {
     /// The tangent kernel of a network at its present weights.
     pub fn new(network: &Network) -> Self {
@@ -57,7 +63,8 @@ impl EmpiricalKernel {
 
     /// A kernel of the given kind.
     pub fn of_kind(network: &Network, kind: EmpiricalKind) -> Self {
-        Self { network: network.clone(), kind, plan: plan(network.architecture(), Method::Auto), tile: 0 }.with_default_tile()
+        Self { network: network.clone(), kind, plan: plan(network.architecture(), Method::Auto), tile: 0 }
+            .with_default_tile()
     }
 
     /// Computes it by this method.
@@ -146,6 +153,71 @@ impl EmpiricalKernel {
         let sum = sum.expect("a network has an output");
         Ok(to_host(if outputs == 1 { sum } else { sum / outputs as f64 })?)
     }
+
+    /// Writes the matrix of two tiles' features into `out`, block by block; of a tile with itself what is on or below
+    /// the diagonal.
+    fn write_tile(
+        &self,
+        left: &TangentFeatures,
+        right: Option<&TangentFeatures>,
+        out: ArrayViewMut2<f64>,
+    ) -> Result<(), KernelError> {
+        if is_host(&self.network.device().inner()) {
+            let done = match self.network.precision() {
+                Precision::F32 => self.write_on_host::<f32>(left, right, out)?,
+                Precision::F64 => self.write_on_host::<f64>(left, right, out)?,
+            };
+            let Some(out) = done else { return Ok(()) };
+            return self.write_by_tensors(left, right, out);
+        }
+        self.write_by_tensors(left, right, out)
+    }
+
+    /// [`EmpiricalKernel::write_tile`] on the host; gives `out` back where that has no form for it.
+    fn write_on_host<'a, T: Real>(
+        &self,
+        left: &TangentFeatures,
+        right: Option<&TangentFeatures>,
+        mut out: ArrayViewMut2<'a, f64>,
+    ) -> Result<Option<ArrayViewMut2<'a, f64>>, KernelError> {
+        let last_only = self.kind == EmpiricalKind::LastLayer;
+        let scale = if last_only { 1.0 } else { 1.0 / self.network.architecture().output_size() as f64 };
+        let (height, width) = out.dim();
+        let Some(left) = HostFeatures::<T>::read(left, last_only)? else { return Ok(Some(out)) };
+        match right {
+            Some(right) => {
+                let Some(right) = HostFeatures::read(right, last_only)? else { return Ok(Some(out)) };
+                for rows in ranges(height, HOST_BLOCK) {
+                    left.gram(rows.clone(), &right, 0..width, scale, out.slice_mut(s![rows, ..]));
+                }
+            }
+            None => {
+                for rows in ranges(height, HOST_BLOCK) {
+                    let (beside, below) = (0..rows.start, rows.clone());
+                    left.gram(rows.clone(), &left, beside.clone(), scale, out.slice_mut(s![rows.clone(), beside]));
+                    left.gram_lower(rows.clone(), scale, out.slice_mut(s![rows, below]));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_by_tensors(
+        &self,
+        left: &TangentFeatures,
+        right: Option<&TangentFeatures>,
+        mut out: ArrayViewMut2<f64>,
+    ) -> Result<(), KernelError> {
+        for block in ranges(out.nrows(), BLOCK) {
+            let rows = left.rows(block.clone());
+            let values = match right {
+                Some(right) => self.tile_gram(&rows, right)?,
+                None => self.tile_gram(&rows, &left.rows(0..block.end))?,
+            };
+            out.slice_mut(s![block, ..values.ncols()]).assign(&values);
+        }
+        Ok(())
+    }
 }
 
 /// The ranges of at most `size` of `n` rows.
@@ -162,11 +234,7 @@ impl Kernel for EmpiricalKernel {
             let left = self.features(a.slice(s![rows.clone(), ..]))?;
             for columns in ranges(b.nrows(), self.tile) {
                 let right = self.features(b.slice(s![columns.clone(), ..]))?;
-                for block in ranges(rows.len(), BLOCK) {
-                    let values = self.tile_gram(&left.rows(block.clone()), &right)?;
-                    let block = rows.start + block.start..rows.start + block.end;
-                    gram.slice_mut(s![block, columns.clone()]).assign(&values);
-                }
+                self.write_tile(&left, Some(&right), gram.slice_mut(s![rows.clone(), columns]))?;
             }
         }
         Ok(gram)
@@ -178,26 +246,14 @@ impl Kernel for EmpiricalKernel {
         let mut gram = Array2::zeros((n, n));
         for rows in ranges(n, self.tile) {
             let left = self.features(a.slice(s![rows.clone(), ..]))?;
-            for block in ranges(rows.len(), BLOCK) {
-                let values = self.tile_gram(&left.rows(block.clone()), &left.rows(0..block.end))?;
-                let columns = rows.start..rows.start + block.end;
-                gram.slice_mut(s![rows.start + block.start..rows.start + block.end, columns]).assign(&values);
-            }
+            self.write_tile(&left, None, gram.slice_mut(s![rows.clone(), rows.clone()]))?;
             for columns in ranges(rows.start, self.tile) {
                 let right = self.features(a.slice(s![columns.clone(), ..]))?;
-                for block in ranges(rows.len(), BLOCK) {
-                    let values = self.tile_gram(&left.rows(block.clone()), &right)?;
-                    let block = rows.start + block.start..rows.start + block.end;
-                    gram.slice_mut(s![block, columns.clone()]).assign(&values);
-                }
+                self.write_tile(&left, Some(&right), gram.slice_mut(s![rows.clone(), columns]))?;
             }
         }
         // The lower triangle is the matrix: exactly symmetric whatever the order of the sums was.
-        for i in 0..n {
-            for j in 0..i {
-                gram[[j, i]] = gram[[i, j]];
-            }
-        }
+        mirror(gram.view_mut());
         Ok(gram)
     }
 

@@ -4,10 +4,12 @@ use std::ops::Range;
 
 use burn::tensor::{Tensor, s};
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 use widenet_model::{ConvNode, LayerDerivative, Network};
 
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
+use crate::host::is_host;
 
 /// The tangent features `phi_o(x_i) = grad_w f_o(w, x_i)` of `n` samples at a network's present weights: the matrix
 /// `Phi: [n O, p]` that is never formed, but can be multiplied.
@@ -46,19 +48,19 @@ pub struct TangentFeatures {
 /// One layer's features. `g[o]` is `d f_o / d z` of every sample, found at once because sample `i`'s output depends on
 /// sample `i`'s pre-activation alone.
 #[derive(Clone, Debug)]
-struct LayerFeatures {
+pub(crate) struct LayerFeatures {
     /// `sigma_w / sqrt(fan_in)`.
-    scale: f64,
+    pub(crate) scale: f64,
     /// `sigma_b`, if the layer has biases.
-    bias: Option<f64>,
+    pub(crate) bias: Option<f64>,
     /// The convolution, whose weights have an order of their own.
     conv: Option<ConvNode>,
-    parts: Parts,
+    pub(crate) parts: Parts,
 }
 
 /// See [`Contraction`].
 #[derive(Clone, Debug)]
-enum Parts {
+pub(crate) enum Parts {
     Factors {
         /// The inputs `u`, `[n, P, fan_in]`.
         inputs: Tensor<3>,
@@ -86,9 +88,14 @@ impl TangentFeatures {
     /// The features of samples, each layer's as `plan` says.
     pub(crate) fn by(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Result<Self, KernelError> {
         check_samples(&x, network.architecture().input().size())?;
-        let chunk = chunk(network).clamp(1, x.nrows().max(1));
-        let chunks = network.samples(x).split(chunk, 0).into_iter().map(|x| Self::of_chunk(plan, network, x));
-        Ok(Self::joined(chunks.collect()).expect("a split has a first part"))
+        let chunks = network.samples(x).split(chunk(network, x.nrows()), 0);
+        // Burn's CPU backend uses one core for all but its products: chunks side by side use all of them.
+        let of_chunk = |x| Self::of_chunk(plan, network, x);
+        let chunks = match is_host(&network.device().inner()) {
+            true => chunks.into_par_iter().map(of_chunk).collect(),
+            false => chunks.into_iter().map(of_chunk).collect(),
+        };
+        Ok(Self::joined(chunks).expect("a split has a first part"))
     }
 
     /// The features of samples that go through the network together.
@@ -115,9 +122,8 @@ impl TangentFeatures {
         if chunks.len() < 2 {
             return chunks.pop();
         }
-        let layers = (0..chunks[0].layers.len()).map(|index| {
-            LayerFeatures::joined(chunks.iter().map(|chunk| &chunk.layers[index]))
-        });
+        let layers = (0..chunks[0].layers.len())
+            .map(|index| LayerFeatures::joined(chunks.iter().map(|chunk| &chunk.layers[index])));
         Some(Self { layers: layers.collect() })
     }
 
@@ -158,6 +164,10 @@ impl TangentFeatures {
     /// order of [`Network::parameters`]. The cost of a backward pass.
     pub fn adjoint(&self, coefficients: Tensor<2>) -> Vec<Tensor<1>> {
         self.layers.iter().flat_map(|layer| layer.adjoint(&coefficients)).collect()
+    }
+
+    pub(crate) fn layers(&self) -> &[LayerFeatures] {
+        &self.layers
     }
 
     fn last(&self) -> &LayerFeatures {
@@ -275,10 +285,7 @@ impl LayerFeatures {
                 Parts::Factors { inputs, derivatives },
                 Parts::Factors { inputs: inputs_other, derivatives: derivatives_other },
             ) => self.gram_of_factors([inputs, &derivatives[a]], [inputs_other, &derivatives_other[b]]),
-            (
-                Parts::Products { weights, biases },
-                Parts::Products { weights: weights_other, biases: biases_other },
-            ) => {
+            (Parts::Products { weights, biases }, Parts::Products { weights: weights_other, biases: biases_other }) => {
                 let gram = product(&weights[a], &weights_other[b]) * self.scale.powi(2);
                 match self.bias {
                     Some(bias) => gram + product(&biases[a], &biases_other[b]) * bias.powi(2),
@@ -399,18 +406,28 @@ fn product(a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
     a.clone().matmul(b.clone().transpose())
 }
 
-/// Bytes that the passes of one chunk of images may take: they stay in the outer cache.
-const CHUNK: usize = 32 << 20;
+/// Bytes that the passes of one chunk of images may take on the host, where they stay near the cache, and elsewhere.
+const CHUNK: [usize; 2] = [8 << 20, 256 << 20];
 
-/// Samples that go through the network together. Dense layers are read anew for every chunk, so that networks of dense
-/// layers take all samples at once; images take much memory on the way, and little of it is kept.
-fn chunk(network: &Network) -> usize {
+/// Images of a chunk at least. From four on, Burn's CPU backend multiplies each image's matrices on one core, without
+/// the two waiting for each other.
+const LEAST_IMAGES: usize = 4;
+
+/// Vectors of a chunk at least: weights are read anew for every chunk.
+const LEAST_VECTORS: usize = 128;
+
+/// Of `n` samples, how many go through the network together. Images take much memory on the way, and little of it is
+/// kept. Vectors go one chunk to a core.
+fn chunk(network: &Network, n: usize) -> usize {
+    let host = is_host(&network.device().inner());
     let layers = network.architecture().weighted_layers();
-    if layers.iter().all(|layer| layer.positions == 1) {
-        return usize::MAX;
-    }
-    let bytes = pass_numbers(network) * network.precision().bytes() as usize;
-    (CHUNK / bytes.max(1)).max(1)
+    let chunk = if layers.iter().all(|layer| layer.positions == 1) {
+        if host { n.div_ceil(rayon::current_num_threads()).max(LEAST_VECTORS) } else { n }
+    } else {
+        let bytes = pass_numbers(network) * network.precision().bytes() as usize;
+        (CHUNK[usize::from(!host)] / bytes.max(1)).max(LEAST_IMAGES)
+    };
+    chunk.clamp(1, n.max(1))
 }
 
 /// Numbers that the passes through a network hold per sample, to within small factors: every layer's input and output,

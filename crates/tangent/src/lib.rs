@@ -34,9 +34,12 @@ mod contraction;
 mod empirical;
 mod error;
 mod features;
+mod host;
 mod jacobian;
 mod kernel;
 mod limit;
+mod mirror;
+mod real;
 
 pub use contraction::{Contraction, LayerPlan, Method, PAIRED};
 pub use empirical::{EmpiricalKernel, EmpiricalKind};

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use widenet_model::{
-    Activation, Architecture, ArchitectureConfig, Conv, Dense, Layer, Network, Pool, Precision, Purpose, Residual, Shape,
-    stream, to_host, to_tensor,
+    Activation, Architecture, ArchitectureConfig, Conv, Dense, Layer, Network, Pool, Precision, Purpose, Residual,
+    Shape, stream, to_host, to_tensor,
 };
 use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, Method, TangentFeatures, jacobian};
 

@@ -4,8 +4,8 @@ use std::f64::consts::{FRAC_PI_2, PI};
 
 use widenet_model::Activation;
 
-use super::real::{Real, vectorised};
 use super::series::HermiteSeries;
+use crate::real::{Real, vectorised};
 
 /// The expectations `E[phi(a) phi(b)]` and `E[phi'(a) phi'(b)]` over a centred Gaussian pair with
 /// `E[a^2] = q`, `E[b^2] = q'` and `E[a b] = s`.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::expectation::Lanes;
-use super::real::{Real, vectorised};
+use crate::real::{Real, vectorised};
 
 /// Coefficients of an activation in Hermite polynomials.
 const COEFFICIENTS: usize = 256;

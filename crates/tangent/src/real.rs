@@ -1,5 +1,6 @@
-//! The two number types a limit kernel computes in.
+//! The two number types kernels compute in on the host.
 
+use burn::tensor::Element;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::traits::pulp::Arch;
@@ -7,7 +8,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::NdFloat;
 
 /// `f32` or `f64`.
-pub(super) trait Real: NdFloat {
+pub(crate) trait Real: NdFloat + Element {
     /// Rounds a double.
     fn of(value: f64) -> Self;
 
@@ -64,6 +65,6 @@ real!(f64);
 
 /// Runs a loop compiled for the vector instructions of this machine. What it calls must be inlined.
 #[inline]
-pub(super) fn vectorised(body: impl FnOnce()) {
+pub(crate) fn vectorised(body: impl FnOnce()) {
     Arch::new().dispatch(body);
 }
