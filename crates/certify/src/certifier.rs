@@ -1,0 +1,329 @@
+//! From lower bounds to radii.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use ndarray::{Array1, ArrayView1};
+
+use crate::attack::{Adversary, AttackEffort, attack};
+use crate::cosines::{Cosines, UnitCosines};
+use crate::error::CertifyError;
+use crate::interval::{interval_bound, published_bound, published_search};
+use crate::machine::{DenseMachine, norm};
+use crate::quadratic::{Curvature, Quadratic};
+use crate::region::{Norm, Region, Threat};
+use crate::relaxation::relaxation_bound;
+
+/// How a machine is bounded over a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Every kernel value by a number: the paper's Theorem 4.2, made sound. Fast and loose.
+    Interval,
+    /// Every kernel value by a line in its cosine.
+    Relaxation,
+    /// Every kernel value by a parabola in its cosine: exact up to second order, where coefficients cancel.
+    Taylor,
+    /// The best of all.
+    Best,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Method; 4] = [Method::Interval, Method::Relaxation, Method::Taylor, Method::Best];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Interval => "interval",
+            Method::Relaxation => "relaxation",
+            Method::Taylor => "taylor",
+            Method::Best => "best",
+        }
+    }
+}
+
+/// How much work a certificate may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// How often a slice of the norm that does not pass is halved. 0: no branching.
+    pub halvings: usize,
+    /// Time after which no further slice is halved and no further radius tried. `None`: none, and results do not
+    /// depend on the machine that computes them.
+    pub budget: Option<Duration>,
+    /// The radius is searched to this share of itself.
+    pub precision: f64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { halvings: 4, budget: None, precision: 5e-3 }
+    }
+}
+
+/// A radius within which the sign of the machine does not change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Certificate {
+    /// The radius; 0 when nothing could be shown.
+    pub radius: f64,
+    /// The method it was shown with.
+    pub method: Method,
+}
+
+/// One sample under attack and defence.
+///
+/// ```
+/// use ndarray::array;
+/// use widenet_certify::{AttackEffort, DenseMachine, Effort, Method, Norm, Profile, Sample, Threat};
+///
+/// // Zero on the diagonal: (3, 1) can be moved by 1 in each feature before the sign changes.
+/// let vectors = array![[1.0, 0.0], [0.0, 1.0]];
+/// let machine = DenseMachine::new(vectors.view(), array![1.0, -1.0].view(), 0.0, Profile::new(1)?, 1.0)?;
+/// let x = array![3.0, 1.0];
+/// let sample = Sample::new(&machine, x.view(), Threat::new(Norm::Inf))?;
+///
+/// let adversary = sample.attack(AttackEffort::default(), 0).expect("the boundary is near");
+/// let certificate = sample.certify(Method::Best, Effort::default(), Some(adversary.radius));
+/// assert!(certificate.radius <= 1.0 && adversary.radius >= 1.0);
+/// assert!(certificate.radius > 0.9 && adversary.radius < 1.01);
+/// # Ok::<(), widenet_certify::CertifyError>(())
+/// ```
+pub struct Sample<'a> {
+    machine: &'a DenseMachine,
+    x: ArrayView1<'a, f64>,
+    threat: Threat,
+    value: f64,
+    unit: UnitCosines,
+    curvature: RefCell<Option<Curved>>,
+}
+
+/// A curvature and the radius it was made for.
+struct Curved {
+    radius: f64,
+    curvature: Option<Curvature>,
+}
+
+impl<'a> Sample<'a> {
+    /// A sample `[d]` of a machine.
+    ///
+    /// # Errors
+    ///
+    /// When it has another number of features, is not finite, or lies outside the domain.
+    pub fn new(machine: &'a DenseMachine, x: ArrayView1<'a, f64>, threat: Threat) -> Result<Self, CertifyError> {
+        machine.check(x)?;
+        threat.check(x)?;
+        let unit = UnitCosines::new(machine, x);
+        let value = machine.value_from(unit.dots.view(), norm(x));
+        Ok(Self { machine, x, threat, value, unit, curvature: RefCell::new(None) })
+    }
+
+    /// `g(x)`.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    fn sign(&self) -> f64 {
+        if self.value >= 0.0 { 1.0 } else { -1.0 }
+    }
+
+    /// Beyond this radius nothing is searched: the origin is inside, and everything in the domain.
+    fn limit(&self) -> f64 {
+        let size = match self.threat.norm {
+            Norm::Inf => self.x.fold(0.0, |a: f64, x| a.max(x.abs())),
+            Norm::Two => norm(self.x),
+        };
+        2.0 * size + 1.0
+    }
+
+    /// The nearest input found with the other sign, if any. One seed gives one result.
+    pub fn attack(&self, effort: AttackEffort, seed: u64) -> Option<Adversary> {
+        attack(self.machine, self.sign(), self.x, self.threat, effort, self.limit(), seed)
+    }
+
+    /// A lower bound of `sign(g(x)) g` over everything within a radius of the sample, that holds for the exact
+    /// function of the stored numbers.
+    pub fn lower_bound(&self, method: Method, radius: f64, effort: Effort) -> f64 {
+        self.bound(method, radius, effort, &mut self.start(radius), &deadline(effort))
+    }
+
+    fn bound(
+        &self,
+        method: Method,
+        radius: f64,
+        effort: Effort,
+        start: &mut Array1<f64>,
+        go_on: &dyn Fn() -> bool,
+    ) -> f64 {
+        let sign = self.sign();
+        let region = Region::new(self.x, radius, self.threat);
+        let unit = self.threat.domain.is_none().then_some(&self.unit);
+        let cosines = Cosines::new(self.machine, &region, unit);
+        let relaxation = |range| relaxation_bound(self.machine, sign, &region, &cosines, range);
+        match method {
+            Method::Interval => interval_bound(self.machine, sign, &region, &cosines),
+            Method::Relaxation => halved(region.norm_range(), effort.halvings, go_on, &relaxation),
+            Method::Taylor => {
+                let mut curved = self.curvature.borrow_mut();
+                // Any curvature is sound; one made for a far larger or smaller region is loose.
+                let fits = |c: &Curved| c.radius <= 1.35 * radius && radius <= 1.35 * c.radius;
+                if !curved.as_ref().is_some_and(fits) {
+                    let curvature = Curvature::new(self.machine, sign, &region, &cosines);
+                    *curved = Some(Curved { radius, curvature });
+                }
+                let Some(Curved { curvature: Some(curvature), .. }) = curved.as_ref() else {
+                    return f64::NEG_INFINITY;
+                };
+                let quadratic = Quadratic { machine: self.machine, sign, region: &region, cosines: &cosines, curvature };
+                quadratic.bound(0.0, effort.halvings, start, go_on)
+            }
+            Method::Best => {
+                let [first, second, third] = [Method::Interval, Method::Relaxation, Method::Taylor]
+                    .map(|method| self.bound(method, radius, effort, start, go_on));
+                first.max(second).max(third)
+            }
+        }
+    }
+
+    /// The largest radius that a method can show. `upper`: the radius of an attack, if known; it only saves time.
+    pub fn certify(&self, method: Method, effort: Effort, upper: Option<f64>) -> Certificate {
+        let go_on = deadline(effort);
+        let value = self.value.abs();
+        let upper = upper.unwrap_or(f64::INFINITY).min(self.limit());
+        let first = self.first_guess().min(upper);
+        let mut search = Search { precision: effort.precision, low: 0.0, at_low: value, high: upper, at_high: None };
+        let single = |search: &mut Search, method, guess, tries, go_on: &dyn Fn() -> bool| {
+            let mut start = self.start(guess);
+            search.run(guess, tries, go_on, &mut |radius| self.bound(method, radius, effort, &mut start, go_on));
+        };
+        match method {
+            Method::Interval => single(&mut search, method, 0.2 * first, 40, &go_on),
+            Method::Relaxation => single(&mut search, method, 0.8 * first, 20, &go_on),
+            Method::Taylor => {
+                // What lines show is a start; it is below what parabolas show, and is not counted.
+                let quick = Effort { halvings: 0, precision: 0.05, ..effort };
+                let lines = self.certify(Method::Relaxation, quick, Some(upper)).radius;
+                single(&mut search, method, (1.1 * lines).max(0.4 * upper.min(first)), 10, &go_on);
+            }
+            Method::Best => {
+                let lines = Effort { halvings: 0, ..effort };
+                let relaxation = self.certify(Method::Relaxation, lines, Some(upper));
+                let taylor = self.certify(Method::Taylor, effort, Some(upper));
+                return if taylor.radius > relaxation.radius { taylor } else { relaxation };
+            }
+        }
+        Certificate { radius: search.low, method }
+    }
+
+    /// The radius of the paper's published code (its Theorem 4.2 for the l_inf norm and two layers), which is no
+    /// certificate where it is large. The search starts at `start`; for kernel machines the code takes 0.05.
+    pub fn published(&self, start: f64) -> f64 {
+        let dots = self.unit.dots.to_vec();
+        published_search(start, |delta| published_bound(self.machine, self.sign(), self.x, &dots, delta))
+    }
+
+    /// Where `g` would reach zero if it were linear.
+    fn first_guess(&self) -> f64 {
+        let gradient = self.machine.gradient_from(self.unit.dots.view(), self.x);
+        let slope = match self.threat.norm {
+            Norm::Inf => gradient.fold(0.0, |a, g| a + g.abs()),
+            Norm::Two => norm(gradient.view()),
+        };
+        if slope > 0.0 { self.value.abs() / slope } else { self.limit() }
+    }
+
+    /// Where the minimum over a region would be if `g` were linear.
+    fn start(&self, radius: f64) -> Array1<f64> {
+        let gradient = self.machine.gradient_from(self.unit.dots.view(), self.x) * self.sign();
+        let step = match self.threat.norm {
+            Norm::Inf => gradient.mapv(|g| -g.signum()),
+            Norm::Two => &gradient * (-1.0 / norm(gradient.view()).max(f64::MIN_POSITIVE)),
+        };
+        &self.x + &(step * radius)
+    }
+}
+
+/// Whether there is still time.
+fn deadline(effort: Effort) -> impl Fn() -> bool {
+    let end = effort.budget.map(|budget| Instant::now() + budget);
+    move || end.is_none_or(|end| Instant::now() < end)
+}
+
+/// A bound over a range of norms, halved where it is not positive.
+fn halved(
+    (r1, r2): (f64, f64),
+    halvings: usize,
+    go_on: &dyn Fn() -> bool,
+    bound: &dyn Fn((f64, f64)) -> f64,
+) -> f64 {
+    let whole = bound((r1, r2));
+    if whole > 0.0 || halvings == 0 || !go_on() {
+        return whole;
+    }
+    let middle = 0.5 * (r1 + r2);
+    let lower = halved((r1, middle), halvings - 1, go_on, bound);
+    if lower <= 0.0 {
+        return whole;
+    }
+    whole.max(lower.min(halved((middle, r2), halvings - 1, go_on, bound)))
+}
+
+/// The search for the largest radius with a positive bound.
+struct Search {
+    precision: f64,
+    /// Passed.
+    low: f64,
+    at_low: f64,
+    /// Not passed, or not to be tried.
+    high: f64,
+    at_high: Option<f64>,
+}
+
+impl Search {
+    fn run(&mut self, first: f64, tries: usize, go_on: &dyn Fn() -> bool, bound: &mut dyn FnMut(f64) -> f64) {
+        let mut next = first.clamp(self.low, self.high);
+        for _ in 0..tries {
+            if self.high - self.low <= self.precision * self.high || next <= self.low || !go_on() {
+                return;
+            }
+            let value = bound(next);
+            if value > 0.0 {
+                (self.low, self.at_low) = (next, value);
+            } else {
+                (self.high, self.at_high) = (next, Some(value));
+            }
+            let width = self.high - self.low;
+            next = match self.at_high.filter(|v| v.is_finite()) {
+                // The secant, a little below it, so that the next one passes.
+                Some(at_high) => {
+                    let share = self.at_low / (self.at_low - at_high);
+                    self.low + width * (share - 0.3 * self.precision * self.high / width).clamp(0.1, 0.9)
+                }
+                None if self.at_high.is_some() => self.low + 0.5 * width,
+                // Nothing has failed yet.
+                None => (1.3 * self.low).min(self.low + 0.5 * width),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_finds_the_zero_from_below() {
+        for zero in [0.001, 0.3, 0.97] {
+            let mut search = Search { precision: 1e-3, low: 0.0, at_low: 1.0, high: 1.0, at_high: None };
+            let mut passed = Vec::new();
+            search.run(0.5, 60, &|| true, &mut |radius| {
+                let value = 1.0 - (radius / zero).powi(2);
+                passed.push((radius, value));
+                value
+            });
+            assert!(search.low <= zero && search.low > 0.99 * zero, "{zero}: {}", search.low);
+            assert!(passed.iter().any(|&(radius, value)| radius == search.low && value > 0.0));
+        }
+        let mut search = Search { precision: 1e-3, low: 0.0, at_low: 1.0, high: 1.0, at_high: None };
+        search.run(0.5, 60, &|| true, &mut |_| f64::NEG_INFINITY);
+        assert_eq!(search.low, 0.0);
+    }
+}

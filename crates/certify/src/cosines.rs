@@ -1,0 +1,238 @@
+//! The range of every cosine `u_i = <x, e_i>/|x|` over a region.
+//!
+//! Three bounds, all of them true, are cut with each other. With `m` the middle of the region, `w` its half-sides
+//! (`|x_j - m_j| <= w_j`), `m^ = m/|m|`, `t_i = <m^, e_i>` and `r1 <= |x| <= r2`:
+//! 1. `<x, e_i>` lies within `w . |e_i|` of `<m, e_i>`, and is divided by `|x|`.
+//! 2. Moving along `m` does not change a direction: `u_i = t_i c + <x, e_i - t_i m^>/|x|` with `c` the cosine of `x`
+//!    and `m`, and `|<x, e_i - t_i m^>| <= w . |e_i - t_i m^|`.
+//! 3. The angle of `x` and `e_i` differs from that of `m` and `e_i` by at most the angle of `x` and `m`.
+
+use ndarray::{Array1, ArrayView1, Zip};
+
+use crate::machine::{DenseMachine, norm};
+use crate::region::{EPS, Region};
+
+/// What the ranges of a region need, from one pass over the support vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct Cosines {
+    /// `<m, e_i>` and `w . |e_i|`.
+    pub dots: Array1<f64>,
+    pub reach: Array1<f64>,
+    /// `w . |e_i - t_i m^|`.
+    sway: Array1<f64>,
+    /// `|m|`, at most how far `x` is from `m`, and a lower bound of `<x, m^>`.
+    middle: f64,
+    radius: f64,
+    least_along: f64,
+    /// What rounding may have done to a dot product.
+    slack: f64,
+}
+
+/// `w . |e_i|` and `w . |e_i - t_i m^|` for `w = 1`, and `<m, e_i>`: where nothing is cut off by a domain, they serve
+/// every radius.
+#[derive(Clone, Debug)]
+pub(crate) struct UnitCosines {
+    pub dots: Array1<f64>,
+    reach: Array1<f64>,
+    sway: Array1<f64>,
+}
+
+impl UnitCosines {
+    pub fn new(machine: &DenseMachine, centre: ArrayView1<f64>) -> Self {
+        let ones = Array1::ones(centre.len());
+        let (dots, reach, sway) = pass(machine, centre, ones.view());
+        Self { dots, reach, sway }
+    }
+}
+
+/// `<m, e_i>`, `w . |e_i|` and `w . |e_i - t_i m^|`.
+fn pass(
+    machine: &DenseMachine,
+    m: ArrayView1<f64>,
+    w: ArrayView1<f64>,
+) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
+    let dots = machine.directions.dot(&m);
+    let squared = m.dot(&m);
+    let mut reach = Array1::zeros(dots.len());
+    let mut sway = Array1::zeros(dots.len());
+    let (m, w) = (m.as_standard_layout(), w.as_standard_layout());
+    let (m, w) = (m.as_slice().expect("contiguous"), w.as_slice().expect("contiguous"));
+    Zip::from(machine.directions.rows()).and(&dots).and(&mut reach).and(&mut sway).for_each(|e, &dot, reach, sway| {
+        let tilt = if squared > 0.0 { dot / squared } else { 0.0 };
+        let e = e.to_slice().expect("directions are stored by rows");
+        (*reach, *sway) = absolute_sums(e, m, w, tilt);
+    });
+    (dots, reach, sway)
+}
+
+/// `sum_j w_j |e_j|` and `sum_j w_j |e_j - tilt m_j|`, in eight lanes so that they are computed side by side.
+fn absolute_sums(e: &[f64], m: &[f64], w: &[f64], tilt: f64) -> (f64, f64) {
+    const LANES: usize = 8;
+    let (mut reach, mut sway) = ([0.0; LANES], [0.0; LANES]);
+    let mut add = |e: &[f64], m: &[f64], w: &[f64]| {
+        for (k, ((&e, &m), &w)) in e.iter().zip(m).zip(w).enumerate() {
+            reach[k] += w * e.abs();
+            sway[k] += w * (e - tilt * m).abs();
+        }
+    };
+    let whole = e.len() - e.len() % LANES;
+    let chunks = e.chunks_exact(LANES).zip(m.chunks_exact(LANES)).zip(w.chunks_exact(LANES));
+    chunks.for_each(|((e, m), w)| add(e, m, w));
+    add(&e[whole..], &m[whole..], &w[whole..]);
+    (reach.iter().sum(), sway.iter().sum())
+}
+
+impl Cosines {
+    /// For a region that a domain may have cut, or (with `unit`, computed at its centre) one that is all there.
+    pub fn new(machine: &DenseMachine, region: &Region, unit: Option<&UnitCosines>) -> Self {
+        let (dots, reach, sway) = match unit {
+            Some(unit) => {
+                let largest = region.half.fold(0.0, |a: f64, &b| a.max(b));
+                (unit.dots.clone(), &unit.reach * largest, &unit.sway * largest)
+            }
+            None => pass(machine, region.middle.view(), region.half.view()),
+        };
+        let middle = norm(region.middle.view());
+        let extent = norm(region.half.view());
+        let d = region.low.len() as f64;
+        let slack = 4.0 * d * EPS * (middle + extent);
+        // The middle of a ball's box is its centre, unless the domain cuts the box.
+        let radius = match &region.ball {
+            Some(ball) => {
+                let shift = norm((&region.middle - &ball.centre).view());
+                extent.min(ball.radius + shift)
+            }
+            None => extent,
+        } * (1.0 + d * EPS)
+            + f64::MIN_POSITIVE;
+        let least_along =
+            if middle > 0.0 { region.minimum((&region.middle / middle).view()) - slack } else { f64::NEG_INFINITY };
+        // A ball reaches no farther than its radius in any direction.
+        let (reach, sway) = if region.ball.is_some() {
+            (reach.mapv_into(|r: f64| r.min(radius)), sway.mapv_into(|r: f64| r.min(radius)))
+        } else {
+            (reach, sway)
+        };
+        Self { dots, reach, sway, middle, radius, least_along, slack }
+    }
+
+    /// Calls `each(i, (low, high))` with the range of every `u_i` over the part of the region with
+    /// `r1 <= |x| <= r2`.
+    pub fn for_each(&self, (r1, r2): (f64, f64), mut each: impl FnMut(usize, (f64, f64))) {
+        if r1 <= 1e-9 * self.middle || r1 < 1e-100 {
+            // Near the origin every direction is possible.
+            (0..self.dots.len()).for_each(|i| each(i, (-1.0, 1.0)));
+            return;
+        }
+        let c = self.least_cosine(r1, r2);
+        let s = ((1.0 - c) * (1.0 + c)).max(0.0).sqrt();
+        let slack = self.slack / r1 + 64.0 * EPS;
+        let (inverse1, inverse2) = (1.0 / r1, 1.0 / r2);
+        for i in 0..self.dots.len() {
+            let (least, most) = (self.dots[i] - self.reach[i], self.dots[i] + self.reach[i]);
+            let mut low = (least * inverse1).min(least * inverse2);
+            let mut high = (most * inverse1).max(most * inverse2);
+            let t = self.dots[i] / self.middle;
+            let sway = self.sway[i] * inverse1;
+            low = low.max(t.min(t * c) - sway);
+            high = high.min(t.max(t * c) + sway);
+            if c > -1.0 {
+                let side = (1.0 - t * t).max(0.0).sqrt() * s;
+                if t > -c {
+                    low = low.max(t * c - side - root_slack(t));
+                }
+                if t < c {
+                    high = high.min(t * c + side + root_slack(t));
+                }
+            }
+            let low = (low - slack).clamp(-1.0, 1.0);
+            each(i, (low, (high + slack).clamp(low, 1.0)));
+        }
+    }
+
+    /// A lower bound of the cosine of `x` and `m` for `r1 <= |x| <= r2`.
+    fn least_cosine(&self, r1: f64, r2: f64) -> f64 {
+        if self.middle == 0.0 {
+            return -1.0;
+        }
+        // cos = (|x|^2 + |m|^2 - |x - m|^2)/(2 |x| |m|), with |x - m| at most the radius.
+        let rest = self.middle * self.middle - self.radius * self.radius;
+        let at = |r: f64| (r * r + rest) / (2.0 * r * self.middle);
+        let by_distance = if rest > 0.0 { at(rest.sqrt().clamp(r1, r2)) } else { at(r1).min(at(r2)) };
+        let by_projection = if self.least_along >= 0.0 { self.least_along / r2 } else { self.least_along / r1 };
+        (by_distance.max(by_projection) - self.slack / r1 - 64.0 * EPS).clamp(-1.0, 1.0)
+    }
+}
+
+/// What rounding of `t` may do to `sqrt(1 - t^2)`.
+fn root_slack(t: f64) -> f64 {
+    let gap = 1.0 - t * t;
+    let rounding = 1e-12;
+    if gap > 1e-6 { rounding / gap.sqrt() } else { rounding.sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Norm, Profile, Threat};
+    use ndarray::{Array2, array};
+    use rand::{RngExt, SeedableRng};
+
+    #[test]
+    fn ranges_hold_every_sample() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        for trial in 0..300 {
+            let d = 1 + trial % 7;
+            let vectors = Array2::from_shape_fn((5, d), |_| random.random_range(-1.0..1.0));
+            let machine =
+                DenseMachine::new(vectors.view(), Array1::ones(5).view(), 0.0, Profile::new(1).unwrap(), 1.0).unwrap();
+            let centre = Array1::from_shape_fn(d, |_| random.random_range(0.0..1.0));
+            let norm_kind = if trial % 2 == 0 { Norm::Inf } else { Norm::Two };
+            let domain = (trial % 3 == 0).then_some((0.0, 1.0));
+            let radius = random.random_range(0.0..0.8);
+            let region = Region::new(centre.view(), radius, Threat { norm: norm_kind, domain });
+            let unit = UnitCosines::new(&machine, centre.view());
+            let cosines = Cosines::new(&machine, &region, domain.is_none().then_some(&unit));
+            let (least, most) = region.norm_range();
+            for _ in 0..50 {
+                let step = Array1::from_shape_fn(d, |_| random.random_range(-radius..=radius));
+                let mut x = &centre + &step;
+                region.project(&mut x);
+                if domain.is_some() && x.iter().any(|v| !(0.0..=1.0).contains(v)) {
+                    continue;
+                }
+                let size = norm(x.view());
+                if size == 0.0 {
+                    continue;
+                }
+                assert!(least <= size && size <= most);
+                let slice = (size * random.random_range(0.8..1.0), size * random.random_range(1.0..1.2));
+                for range in [(least, most), slice] {
+                    cosines.for_each(range, |i, (low, high)| {
+                        let u = machine.directions.row(i).dot(&x) / size;
+                        assert!(low <= u + 1e-15 && u <= high + 1e-15, "{trial}: {u} not in [{low}, {high}]");
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_by_hand() {
+        // x in (1 +- 0.1, 0 +- 0.1), e = (1, 0): the least cosine is at (0.9, 0.1).
+        let machine = DenseMachine::new(
+            array![[1.0, 0.0]].view(),
+            array![1.0].view(),
+            0.0,
+            Profile::new(1).unwrap(),
+            1.0,
+        )
+        .unwrap();
+        let region = Region::new(array![1.0, 0.0].view(), 0.1, Threat::new(Norm::Inf));
+        let cosines = Cosines::new(&machine, &region, None);
+        cosines.for_each(region.norm_range(), |_, (low, high)| {
+            let exact = 0.9 / 0.82f64.sqrt();
+            assert!(low <= exact && low > exact - 0.01 && high == 1.0, "{low} {high}");
+        });
+    }
+}

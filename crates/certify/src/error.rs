@@ -1,0 +1,59 @@
+//! What can go wrong before anything is certified.
+
+/// Why something cannot be certified.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CertifyError {
+    /// A kernel needs at least one hidden layer and few enough to check.
+    #[error("{0} hidden layers: the kernels that can be certified have 1 to {max}", max = crate::Profile::MAX_DEPTH)]
+    Depth(usize),
+    /// The kernel could not be shown to be convex in the cosine, which every bound here rests on.
+    #[error("the kernel of {0} hidden layers could not be shown to be convex in the cosine")]
+    NotConvex(usize),
+    /// The scale of the weights is not a number > 0.
+    #[error("sigma_w is {0}: it must be a finite number > 0")]
+    Scale(f64),
+    /// There is not one coefficient per support vector.
+    #[error("there are {coefficients} coefficients for {vectors} support vectors")]
+    Count {
+        /// Number of coefficients.
+        coefficients: usize,
+        /// Number of support vectors.
+        vectors: usize,
+    },
+    /// A coefficient, an input or an intercept is infinite or not a number.
+    #[error("{what} is {value}: it must be finite")]
+    NotFinite {
+        /// Which number.
+        what: String,
+        /// The offending value.
+        value: f64,
+    },
+    /// A sample does not have the inputs' size.
+    #[error("a sample has {found} features, the model {expected}")]
+    Features {
+        /// What the sample has.
+        found: usize,
+        /// What the model takes.
+        expected: usize,
+    },
+    /// A sample lies outside the domain that the perturbed inputs are kept in.
+    #[error("feature {index} of a sample is {value}, outside the domain [{low}, {high}]")]
+    Domain {
+        /// Position of the feature, from 0.
+        index: usize,
+        /// The offending value.
+        value: f64,
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+    },
+    /// The layers of a network do not fit together.
+    #[error("layer {layer} of the network: {problem}")]
+    Layer {
+        /// Which layer, from 1.
+        layer: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}

@@ -1,0 +1,199 @@
+//! The function that is certified.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
+
+use crate::error::CertifyError;
+use crate::profile::Profile;
+
+/// A kernel machine `g(x) = sum_i alpha_i K(x, x_i) + b` with the tangent kernel of a wide dense ReLU network without
+/// biases: an infinitely wide network.
+///
+/// Kept as `g(x) = |x| sum_i beta_i p_L(<x, e_i>/|x|) + b`, with `e_i = x_i/|x_i|` and
+/// `beta_i = sigma_w^(2(L+1))/(2^L d) alpha_i |x_i|`. Support vectors that add nothing (`alpha_i = 0` or `x_i = 0`)
+/// are left out.
+///
+/// ```
+/// use ndarray::array;
+/// use widenet_certify::{DenseMachine, Profile};
+///
+/// // One support vector, x = (3, 4): K(x, x) = |x|^2 p(1) / (2 d) = 25 * 2 / 4.
+/// let x = array![[3.0, 4.0]];
+/// let machine = DenseMachine::new(x.view(), array![2.0].view(), 0.0, Profile::new(1)?, 1.0)?;
+/// assert!((machine.value(x.row(0)) - 25.0).abs() < 1e-12);
+/// # Ok::<(), widenet_certify::CertifyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct DenseMachine {
+    pub(crate) profile: Profile,
+    /// `e_i`, `[s, d]`.
+    pub(crate) directions: Array2<f64>,
+    /// `beta_i`, `[s]`.
+    pub(crate) weights: Array1<f64>,
+    pub(crate) intercept: f64,
+}
+
+impl DenseMachine {
+    /// The machine with support vectors `[s, d]`, coefficients `alpha: [s]` and the intercept `b`.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers of vectors and coefficients differ, one of the values is not finite, or `sigma_w` is not > 0.
+    pub fn new(
+        vectors: ArrayView2<f64>,
+        coefficients: ArrayView1<f64>,
+        intercept: f64,
+        profile: Profile,
+        sigma_w: f64,
+    ) -> Result<Self, CertifyError> {
+        if vectors.nrows() != coefficients.len() {
+            return Err(CertifyError::Count { coefficients: coefficients.len(), vectors: vectors.nrows() });
+        }
+        if !(sigma_w.is_finite() && sigma_w > 0.0) {
+            return Err(CertifyError::Scale(sigma_w));
+        }
+        let not_finite = |what: String, value| CertifyError::NotFinite { what, value };
+        if let Some((i, &value)) = coefficients.iter().enumerate().find(|(_, a)| !a.is_finite()) {
+            return Err(not_finite(format!("coefficient {i}"), value));
+        }
+        if let Some(((i, j), &value)) = vectors.indexed_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(not_finite(format!("feature {j} of support vector {i}"), value));
+        }
+        if !intercept.is_finite() {
+            return Err(not_finite("the intercept".into(), intercept));
+        }
+        let depth = profile.depth() as i32;
+        let scale = sigma_w.powi(2 * (depth + 1)) / (2f64.powi(depth) * vectors.ncols() as f64);
+        let norms = vectors.map_axis(Axis(1), norm);
+        let kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > 0.0 && coefficients[i] != 0.0).collect();
+        let mut directions = vectors.select(Axis(0), &kept);
+        let norms = norms.select(Axis(0), &kept);
+        directions.axis_iter_mut(Axis(0)).zip(&norms).for_each(|(mut row, n)| row /= *n);
+        let weights = coefficients.select(Axis(0), &kept) * norms * scale;
+        Ok(Self { profile, directions, weights, intercept })
+    }
+
+    /// Number of features `d`.
+    pub fn features(&self) -> usize {
+        self.directions.ncols()
+    }
+
+    /// Number of support vectors that count, `s`.
+    pub fn support(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// `g(x)` for `x: [d]`.
+    pub fn value(&self, x: ArrayView1<f64>) -> f64 {
+        self.value_from(self.directions.dot(&x).view(), norm(x))
+    }
+
+    /// `g(x)` from `<x, e_i>: [s]` and `|x|`.
+    pub(crate) fn value_from(&self, dots: ArrayView1<f64>, norm: f64) -> f64 {
+        if norm == 0.0 {
+            return self.intercept;
+        }
+        let sum: f64 = Zip::from(dots)
+            .and(&self.weights)
+            .fold(0.0, |sum, &a, &w| sum + w * self.profile.value((a / norm).clamp(-1.0, 1.0)));
+        norm * sum + self.intercept
+    }
+
+    /// The gradient of `g` at `x`, `[d]`, from `<x, e_i>`:
+    /// `sum_i beta_i p'(u_i) e_i + (x/|x|) sum_i beta_i (p(u_i) - u_i p'(u_i))`.
+    ///
+    /// Where `x` points along a support vector, `p'` is infinite and the value just beside is taken; at `x = 0` the
+    /// result is zero.
+    pub(crate) fn gradient_from(&self, dots: ArrayView1<f64>, x: ArrayView1<f64>) -> Array1<f64> {
+        let norm = norm(x);
+        if norm == 0.0 {
+            return Array1::zeros(x.len());
+        }
+        let mut radial = 0.0;
+        let slopes = Zip::from(dots).and(&self.weights).map_collect(|&a, &w| {
+            let u = (a / norm).clamp(-1.0 + 1e-12, 1.0 - 1e-12);
+            let (value, slope) = self.profile.value_and_slope(u);
+            radial += w * (value - u * slope);
+            w * slope
+        });
+        let mut gradient = slopes.dot(&self.directions);
+        gradient.scaled_add(radial / norm, &x);
+        gradient
+    }
+
+    /// Checks a sample `[d]`.
+    pub(crate) fn check(&self, x: ArrayView1<f64>) -> Result<(), CertifyError> {
+        if x.len() != self.features() {
+            return Err(CertifyError::Features { found: x.len(), expected: self.features() });
+        }
+        match x.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            None => Ok(()),
+            Some((j, &value)) => Err(CertifyError::NotFinite { what: format!("feature {j} of a sample"), value }),
+        }
+    }
+}
+
+/// `|x|`.
+pub(crate) fn norm(x: ArrayView1<f64>) -> f64 {
+    x.dot(&x).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use std::f64::consts::PI;
+
+    fn machine() -> DenseMachine {
+        let vectors = array![[1.0, 0.0], [0.0, 0.0], [0.0, 2.0], [1.0, 1.0]];
+        let coefficients = array![1.0, 5.0, -0.5, 0.0];
+        DenseMachine::new(vectors.view(), coefficients.view(), 0.25, Profile::new(1).unwrap(), 1.0).unwrap()
+    }
+
+    #[test]
+    fn value_by_hand() {
+        let machine = machine();
+        assert_eq!((machine.support(), machine.features()), (2, 2));
+        // At (1, 0): K with (1, 0) is 2/(2d) = 1/2; with (0, 2) it is 2 p(0)/(2d) = 1/(2 pi).
+        let expected = 0.5 - 0.5 * (2.0 / PI) / 4.0 + 0.25;
+        assert!((machine.value(array![1.0, 0.0].view()) - expected).abs() < 1e-15);
+        assert_eq!(machine.value(array![0.0, 0.0].view()), 0.25);
+    }
+
+    #[test]
+    fn gradient_by_differences() {
+        let machine = machine();
+        let x = array![0.7, -0.4];
+        let gradient = machine.gradient_from(machine.directions.dot(&x).view(), x.view());
+        for j in 0..2 {
+            let at = |step: f64| {
+                let mut moved = x.clone();
+                moved[j] += step;
+                machine.value(moved.view())
+            };
+            assert!((gradient[j] - (at(1e-6) - at(-1e-6)) / 2e-6).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn weights_of_other_scales_and_depths() {
+        // sigma_w^(2(L+1)) / 2^L.
+        let vectors = array![[1.0, 0.0]];
+        let make = |depth, sigma| {
+            DenseMachine::new(vectors.view(), array![1.0].view(), 0.0, Profile::new(depth).unwrap(), sigma).unwrap()
+        };
+        assert_eq!(make(1, 1.0).weights[0], 1.0 / 4.0);
+        assert_eq!(make(2, 2.0).weights[0], 64.0 / 8.0);
+    }
+
+    #[test]
+    fn what_is_no_machine_is_refused() {
+        let profile = Profile::new(1).unwrap();
+        let x = array![[1.0, f64::NAN]];
+        let error = DenseMachine::new(x.view(), array![1.0].view(), 0.0, profile, 1.0).unwrap_err();
+        assert_eq!(error.to_string(), "feature 1 of support vector 0 is NaN: it must be finite");
+        let x = array![[1.0, 2.0]];
+        assert!(DenseMachine::new(x.view(), array![1.0, 2.0].view(), 0.0, profile, 1.0).is_err());
+        assert!(DenseMachine::new(x.view(), array![1.0].view(), 0.0, profile, 0.0).is_err());
+        assert!(machine().check(array![1.0].view()).is_err());
+    }
+}
