@@ -55,7 +55,7 @@ pub(crate) fn attack(
             let random = Array1::from_shape_fn(x.len(), |_| random.random_range(-1.0..1.0));
             // Half way between the best so far and somewhere else.
             let base = best.as_ref().map_or_else(|| Array1::zeros(x.len()), |(_, v)| v.clone());
-            attacker.into_ball(base + random)
+            attacker.onto_ball(base + random)
         };
         let mut reached = attacker.boundary(&direction, best.as_ref().map_or(limit, |b| 2.0 * b.0).min(limit));
         let mut rate = 1.0;
@@ -67,7 +67,7 @@ pub(crate) fn attack(
                 steepest
             } else {
                 let step = attacker.scaled(&gradient) * (-2.0 * rate);
-                attacker.into_ball(&direction + &step)
+                attacker.onto_ball(&direction + &step)
             };
             match attacker.boundary(&moved, radius) {
                 Some(nearer) if reached.is_none_or(|r| nearer < r) => {
@@ -121,7 +121,7 @@ impl Attacker<'_> {
     }
 
     /// A direction in the unit ball.
-    fn into_ball(&self, v: Array1<f64>) -> Array1<f64> {
+    fn onto_ball(&self, v: Array1<f64>) -> Array1<f64> {
         match self.threat.norm {
             Norm::Inf => v.mapv_into(|v| v.clamp(-1.0, 1.0)),
             Norm::Two => {
@@ -208,8 +208,7 @@ mod tests {
             DenseMachine::new(vectors.view(), array![1.0, -1.0].view(), 0.0, Profile::new(1).unwrap(), 1.0).unwrap();
         let x = array![3.0, 1.0];
         for (kind, expected) in [(Norm::Inf, 1.0), (Norm::Two, 2f64.sqrt())] {
-            let found =
-                attack(&machine, 1.0, x.view(), Threat::new(kind), AttackEffort::default(), 10.0, 0).unwrap();
+            let found = attack(&machine, 1.0, x.view(), Threat::new(kind), AttackEffort::default(), 10.0, 0).unwrap();
             assert!((found.radius - expected).abs() < 1e-5, "{found:?}");
             assert!(machine.value(found.input.view()) <= 0.0);
         }

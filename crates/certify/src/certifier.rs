@@ -1,6 +1,6 @@
 //! From lower bounds to radii.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::time::{Duration, Instant};
 
 use ndarray::{Array1, ArrayView1};
@@ -93,6 +93,8 @@ pub struct Sample<'a> {
     threat: Threat,
     value: f64,
     unit: UnitCosines,
+    /// The gradient of `sign(g(x)) g` at the sample.
+    gradient: OnceCell<Array1<f64>>,
     curvature: RefCell<Option<Curved>>,
 }
 
@@ -113,7 +115,7 @@ impl<'a> Sample<'a> {
         threat.check(x)?;
         let unit = UnitCosines::new(machine, x);
         let value = machine.value_from(unit.dots.view(), norm(x));
-        Ok(Self { machine, x, threat, value, unit, curvature: RefCell::new(None) })
+        Ok(Self { machine, x, threat, value, unit, gradient: OnceCell::new(), curvature: RefCell::new(None) })
     }
 
     /// `g(x)`.
@@ -123,6 +125,10 @@ impl<'a> Sample<'a> {
 
     fn sign(&self) -> f64 {
         if self.value >= 0.0 { 1.0 } else { -1.0 }
+    }
+
+    fn gradient(&self) -> &Array1<f64> {
+        self.gradient.get_or_init(|| self.machine.gradient_from(self.unit.dots.view(), self.x) * self.sign())
     }
 
     /// Beyond this radius nothing is searched: the origin is inside, and everything in the domain.
@@ -140,15 +146,16 @@ impl<'a> Sample<'a> {
     }
 
     /// A lower bound of `sign(g(x)) g` over everything within a radius of the sample, that holds for the exact
-    /// function of the stored numbers.
-    pub fn lower_bound(&self, method: Method, radius: f64, effort: Effort) -> f64 {
-        self.bound(method, radius, effort, &mut self.start(radius), &deadline(effort))
+    /// function of the stored numbers. Work on it stops once it is above `enough`.
+    pub fn lower_bound(&self, method: Method, radius: f64, enough: f64, effort: Effort) -> f64 {
+        self.bound(method, radius, enough, effort, &mut self.start(radius), &deadline(effort))
     }
 
     fn bound(
         &self,
         method: Method,
         radius: f64,
+        enough: f64,
         effort: Effort,
         start: &mut Array1<f64>,
         go_on: &dyn Fn() -> bool,
@@ -160,7 +167,7 @@ impl<'a> Sample<'a> {
         let relaxation = |range| relaxation_bound(self.machine, sign, &region, &cosines, range);
         match method {
             Method::Interval => interval_bound(self.machine, sign, &region, &cosines),
-            Method::Relaxation => halved(region.norm_range(), effort.halvings, go_on, &relaxation),
+            Method::Relaxation => halved(region.norm_range(), enough, effort.halvings, go_on, &relaxation),
             Method::Taylor => {
                 let mut curved = self.curvature.borrow_mut();
                 // Any curvature is sound; one made for a far larger or smaller region is loose.
@@ -172,12 +179,13 @@ impl<'a> Sample<'a> {
                 let Some(Curved { curvature: Some(curvature), .. }) = curved.as_ref() else {
                     return f64::NEG_INFINITY;
                 };
-                let quadratic = Quadratic { machine: self.machine, sign, region: &region, cosines: &cosines, curvature };
-                quadratic.bound(0.0, effort.halvings, start, go_on)
+                let quadratic =
+                    Quadratic { machine: self.machine, sign, region: &region, cosines: &cosines, curvature };
+                quadratic.bound(enough, effort.halvings, start, go_on)
             }
             Method::Best => {
                 let [first, second, third] = [Method::Interval, Method::Relaxation, Method::Taylor]
-                    .map(|method| self.bound(method, radius, effort, start, go_on));
+                    .map(|method| self.bound(method, radius, enough, effort, start, go_on));
                 first.max(second).max(third)
             }
         }
@@ -192,7 +200,7 @@ impl<'a> Sample<'a> {
         let mut search = Search { precision: effort.precision, low: 0.0, at_low: value, high: upper, at_high: None };
         let single = |search: &mut Search, method, guess, tries, go_on: &dyn Fn() -> bool| {
             let mut start = self.start(guess);
-            search.run(guess, tries, go_on, &mut |radius| self.bound(method, radius, effort, &mut start, go_on));
+            search.run(guess, tries, go_on, &mut |radius| self.bound(method, radius, 0.0, effort, &mut start, go_on));
         };
         match method {
             Method::Interval => single(&mut search, method, 0.2 * first, 40, &go_on),
@@ -222,7 +230,7 @@ impl<'a> Sample<'a> {
 
     /// Where `g` would reach zero if it were linear.
     fn first_guess(&self) -> f64 {
-        let gradient = self.machine.gradient_from(self.unit.dots.view(), self.x);
+        let gradient = self.gradient();
         let slope = match self.threat.norm {
             Norm::Inf => gradient.fold(0.0, |a, g| a + g.abs()),
             Norm::Two => norm(gradient.view()),
@@ -232,10 +240,10 @@ impl<'a> Sample<'a> {
 
     /// Where the minimum over a region would be if `g` were linear.
     fn start(&self, radius: f64) -> Array1<f64> {
-        let gradient = self.machine.gradient_from(self.unit.dots.view(), self.x) * self.sign();
+        let gradient = self.gradient();
         let step = match self.threat.norm {
             Norm::Inf => gradient.mapv(|g| -g.signum()),
-            Norm::Two => &gradient * (-1.0 / norm(gradient.view()).max(f64::MIN_POSITIVE)),
+            Norm::Two => gradient * (-1.0 / norm(gradient.view()).max(f64::MIN_POSITIVE)),
         };
         &self.x + &(step * radius)
     }
@@ -247,23 +255,24 @@ fn deadline(effort: Effort) -> impl Fn() -> bool {
     move || end.is_none_or(|end| Instant::now() < end)
 }
 
-/// A bound over a range of norms, halved where it is not positive.
+/// A bound over a range of norms, halved where it is not above `enough`.
 fn halved(
     (r1, r2): (f64, f64),
+    enough: f64,
     halvings: usize,
     go_on: &dyn Fn() -> bool,
     bound: &dyn Fn((f64, f64)) -> f64,
 ) -> f64 {
     let whole = bound((r1, r2));
-    if whole > 0.0 || halvings == 0 || !go_on() {
+    if whole > enough || halvings == 0 || !go_on() {
         return whole;
     }
     let middle = 0.5 * (r1 + r2);
-    let lower = halved((r1, middle), halvings - 1, go_on, bound);
-    if lower <= 0.0 {
+    let lower = halved((r1, middle), enough, halvings - 1, go_on, bound);
+    if lower <= enough {
         return whole;
     }
-    whole.max(lower.min(halved((middle, r2), halvings - 1, go_on, bound)))
+    whole.max(lower.min(halved((middle, r2), enough, halvings - 1, go_on, bound)))
 }
 
 /// The search for the largest radius with a positive bound.

@@ -34,8 +34,7 @@ impl Enclosure {
     }
 
     fn times(self, other: Self) -> Self {
-        let products =
-            [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high];
+        let products = [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high];
         let low = products.iter().fold(f64::INFINITY, |a, &b| a.min(b));
         let high = products.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
         Self::outward(low, high)

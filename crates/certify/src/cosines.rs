@@ -46,11 +46,7 @@ impl UnitCosines {
 }
 
 /// `<m, e_i>`, `w . |e_i|` and `w . |e_i - t_i m^|`.
-fn pass(
-    machine: &DenseMachine,
-    m: ArrayView1<f64>,
-    w: ArrayView1<f64>,
-) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
+fn pass(machine: &DenseMachine, m: ArrayView1<f64>, w: ArrayView1<f64>) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
     let dots = machine.directions.dot(&m);
     let squared = m.dot(&m);
     let mut reach = Array1::zeros(dots.len());
@@ -220,14 +216,9 @@ mod tests {
     #[test]
     fn a_range_by_hand() {
         // x in (1 +- 0.1, 0 +- 0.1), e = (1, 0): the least cosine is at (0.9, 0.1).
-        let machine = DenseMachine::new(
-            array![[1.0, 0.0]].view(),
-            array![1.0].view(),
-            0.0,
-            Profile::new(1).unwrap(),
-            1.0,
-        )
-        .unwrap();
+        let machine =
+            DenseMachine::new(array![[1.0, 0.0]].view(), array![1.0].view(), 0.0, Profile::new(1).unwrap(), 1.0)
+                .unwrap();
         let region = Region::new(array![1.0, 0.0].view(), 0.1, Threat::new(Norm::Inf));
         let cosines = Cosines::new(&machine, &region, None);
         cosines.for_each(region.norm_range(), |_, (low, high)| {

@@ -36,8 +36,7 @@ pub(crate) fn semidefinite_shift(q: &Array2<f64>, shape: ArrayView1<f64>) -> Opt
 /// Whether the Cholesky factorisation of `S + k I` runs to its end.
 fn passes(scaled: &Array2<f64>, k: f64) -> bool {
     let d = scaled.nrows();
-    let mut factor =
-        faer::Mat::from_fn(d, d, |i, j| if i == j { scaled[[i, j]] + k } else { scaled[[i, j]] });
+    let mut factor = faer::Mat::from_fn(d, d, |i, j| if i == j { scaled[[i, j]] + k } else { scaled[[i, j]] });
     let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(d, Par::Seq, Default::default()));
     let memory = MemStack::new(&mut memory);
     let done = cholesky_in_place(factor.as_mut(), Default::default(), Par::Seq, memory, Default::default());
@@ -79,7 +78,9 @@ pub(crate) fn spectral_norm(s: &Array2<f64>) -> f64 {
 
 /// A unit vector that has something of every eigenvector, most likely.
 fn start(d: usize) -> Array1<f64> {
-    let v = Array1::from_shape_fn(d, |j| 1.0 + ((j * 7919 + 13) % 101) as f64 / 101.0 * if j % 2 == 0 { 1.0 } else { -1.0 });
+    let v = Array1::from_shape_fn(d, |j| {
+        1.0 + ((j * 7919 + 13) % 101) as f64 / 101.0 * if j % 2 == 0 { 1.0 } else { -1.0 }
+    });
     let length = norm(v.view());
     v / length
 }

@@ -171,8 +171,7 @@ mod tests {
     fn the_least_of_a_range_is_below_every_value() {
         for depth in 1..4 {
             let profile = Profile::new(depth).unwrap();
-            let machine =
-                DenseMachine::new(array![[1.0]].view(), array![1.0].view(), 0.0, profile, 1.0).unwrap();
+            let machine = DenseMachine::new(array![[1.0]].view(), array![1.0].view(), 0.0, profile, 1.0).unwrap();
             for (low, high) in [(-1.0, 1.0), (-1.0, -0.9), (-0.85, -0.7), (-0.5, 0.2), (0.1, 1.0), (-0.79, -0.79)] {
                 let (bound, rounding) = least(&machine, low, high);
                 let sampled = (0..=1000).map(|k| profile.value(low + (high - low) * k as f64 / 1000.0));

@@ -1,6 +1,6 @@
 //! The function that is certified.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
 
 use crate::error::CertifyError;
 use crate::profile::Profile;
@@ -115,9 +115,36 @@ impl DenseMachine {
             radial += w * (value - u * slope);
             w * slope
         });
-        let mut gradient = slopes.dot(&self.directions);
+        let mut gradient = self.combine(slopes.view());
         gradient.scaled_add(radial / norm, &x);
         gradient
+    }
+
+    /// `sum_i c_i e_i`, `[d]`, four rows at a time: ndarray's product with a transposed matrix strides through memory.
+    pub(crate) fn combine(&self, c: ArrayView1<f64>) -> Array1<f64> {
+        let mut sum = Array1::zeros(self.features());
+        let rows = |first: usize| {
+            let rows = self.directions.slice(s![first..(first + 4).min(c.len()), ..]);
+            rows.to_slice().expect("directions are stored by rows")
+        };
+        for first in (0..c.len()).step_by(4) {
+            let sum: &mut [f64] = sum.as_slice_mut().expect("contiguous");
+            let rows = rows(first);
+            if first + 4 <= c.len() {
+                let (r0, rest) = rows.split_at(sum.len());
+                let (r1, rest) = rest.split_at(sum.len());
+                let (r2, r3) = rest.split_at(sum.len());
+                let c = [c[first], c[first + 1], c[first + 2], c[first + 3]];
+                for ((((s, a), b), d), e) in sum.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
+                    *s += (c[0] * a + c[1] * b) + (c[2] * d + c[3] * e);
+                }
+            } else {
+                for (row, &c) in rows.chunks(sum.len()).zip(c.iter().skip(first)) {
+                    sum.iter_mut().zip(row).for_each(|(s, e)| *s += c * e);
+                }
+            }
+        }
+        sum
     }
 
     /// Checks a sample `[d]`.
@@ -157,6 +184,16 @@ mod tests {
         let expected = 0.5 - 0.5 * (2.0 / PI) / 4.0 + 0.25;
         assert!((machine.value(array![1.0, 0.0].view()) - expected).abs() < 1e-15);
         assert_eq!(machine.value(array![0.0, 0.0].view()), 0.25);
+    }
+
+    #[test]
+    fn combinations_by_hand() {
+        // Six rows: a block of four and a rest.
+        let vectors = Array2::from_shape_fn((6, 2), |(i, j)| if (i + j) % 2 == 0 { 2.0 } else { 0.0 });
+        let profile = Profile::new(1).unwrap();
+        let machine = DenseMachine::new(vectors.view(), Array1::ones(6).view(), 0.0, profile, 1.0).unwrap();
+        let sum = machine.combine(array![1.0, 2.0, 3.0, 4.0, 5.0, 6.0].view());
+        assert_eq!(sum, array![1.0 + 3.0 + 5.0, 2.0 + 4.0 + 6.0]);
     }
 
     #[test]

@@ -126,12 +126,7 @@ fn sine(u: f64) -> f64 {
 
 /// The jet of `f(g(u))`, from `f`'s derivatives at `g(u)` and `g`'s jet.
 fn compose(f: Jet, g: Jet) -> Jet {
-    [
-        f[0],
-        f[1] * g[1],
-        f[2] * g[1] * g[1] + f[1] * g[2],
-        f[3] * g[1].powi(3) + 3.0 * f[2] * g[1] * g[2] + f[1] * g[3],
-    ]
+    [f[0], f[1] * g[1], f[2] * g[1] * g[1] + f[1] * g[2], f[3] * g[1].powi(3) + 3.0 * f[2] * g[1] * g[2] + f[1] * g[3]]
 }
 
 /// The jet of a product.

@@ -160,7 +160,7 @@ impl Quadratic<'_> {
             size += weight.abs() * (bound.a.abs() + bound.b.abs());
             slack += weight.abs() * bound.slack;
         });
-        let w = slopes.dot(&machine.directions);
+        let w = machine.combine(slopes.view());
         let count = (machine.support() + machine.features()) as f64;
         let size = (size + machine.intercept.abs() / r1) * r2 * r2;
         Summed { a, w, slack: 2.0 * slack * r2 * r2 + 16.0 * (count + 64.0) * EPS * size }
@@ -188,18 +188,24 @@ impl Quadratic<'_> {
         for _ in 0..8 {
             let program = self.program(summed, rate + summed.a, end, fixed, (m1, r1), (m2, r2));
             let from = best.as_ref().map_or(start.view(), |best| best.at.view());
-            let found = program.minimise(self.region, from, goal, tolerance);
-            let (inner, outer) = (r1 * r1 - self.secant(found.at.view()), found.at.dot(&found.at) - r2 * r2);
+            // How far outside the slice a point is: below it, by the secant, and above.
+            let beyond = |x: &Array1<f64>| (r1 * r1 - self.secant(x.view()), x.dot(x) - r2 * r2);
+            let inside = |x: &Array1<f64>| {
+                let (inner, outer) = beyond(x);
+                inner <= 0.0 && outer <= 0.0
+            };
+            let found = program.minimise(self.region, from, goal, tolerance, &inside);
+            let (inner, outer) = beyond(&found.at);
             let deficit = goal - found.bound;
             let improved = best.as_ref().is_none_or(|best| found.bound > best.bound);
             if improved {
                 best = Some(found);
             }
-            if deficit < 0.0 || !improved {
+            if deficit < 0.0 || !improved || deficit.is_infinite() {
                 break;
             }
             // Outside the slice: make that dear.
-            let missing = 1.2 * deficit.min(1e6) + tolerance;
+            let missing = 1.2 * deficit + tolerance;
             if inner > 1e-9 * r1 * r1 {
                 m1 += missing / inner;
             } else if outer > 1e-9 * r2 * r2 {

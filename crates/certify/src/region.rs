@@ -69,8 +69,7 @@ impl Region {
         let low = centre.mapv(|c| (c - radius).next_down().max(floor));
         let high = centre.mapv(|c| (c + radius).next_up().min(ceiling));
         let middle = Zip::from(&low).and(&high).map_collect(|l, h| 0.5 * (l + h));
-        let half =
-            Zip::from(&low).and(&high).and(&middle).map_collect(|l, h, m| (h - m).max(m - l).next_up().max(0.0));
+        let half = Zip::from(&low).and(&high).and(&middle).map_collect(|l, h, m| (h - m).max(m - l).next_up().max(0.0));
         let ball = (threat.norm == Norm::Two).then(|| Ball { centre: centre.to_owned(), radius });
         Self { low, high, middle, half, ball }
     }
