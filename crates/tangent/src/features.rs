@@ -59,6 +59,7 @@ pub(crate) struct LayerFeatures {
 }
 
 /// See [`Contraction`].
+#[allow(clippy::large_enum_variant)] // one per layer
 #[derive(Clone, Debug)]
 pub(crate) enum Parts {
     Factors {
@@ -315,7 +316,7 @@ impl LayerFeatures {
         let rows = (PAIRS / (m * positions * positions).max(1)).clamp(1, n.max(1));
         let blocks = (0..n).step_by(rows).map(|start| {
             let count = rows.min(n - start);
-            let part = left.map(|tensor| flat(&tensor.clone().slice([start..start + count])));
+            let part = left.map(|tensor| flat(&tensor.clone().slice(s![start..start + count, .., ..])));
             let table = pairs(part, right.clone()).reshape([count, positions, m, positions]);
             table.sum_dim(3).sum_dim(1).reshape([count, m])
         });

@@ -82,7 +82,7 @@ impl<T: Real> HostFeatures<T> {
             T::product(scale, left.rows(&rows), right.rows(&columns), left.width, place);
         };
         let products = self.layers.iter().zip(&other.layers);
-        sum(shape, scale, products, &pair, out, false);
+        sum(shape, scale, products, pair, out, false);
     }
 
     /// The same for `rows` with themselves: the lower triangle alone.
@@ -91,7 +91,7 @@ impl<T: Real> HostFeatures<T> {
         let pair = |left: &Rows<T>, _: &Rows<T>, scale: f64, place: &mut [T]| {
             T::product_lower(scale, left.rows(&rows), left.width, place);
         };
-        sum(shape, scale, self.layers.iter().zip(&self.layers), &pair, out, true);
+        sum(shape, scale, self.layers.iter().zip(&self.layers), pair, out, true);
     }
 }
 
@@ -100,7 +100,7 @@ fn sum<'a, T: Real>(
     (height, width): (usize, usize),
     scale: f64,
     layers: impl Iterator<Item = (&'a HostLayer<T>, &'a HostLayer<T>)>,
-    pair: &(dyn Fn(&Rows<T>, &Rows<T>, f64, &mut [T]) + Sync),
+    pair: impl Fn(&Rows<T>, &Rows<T>, f64, &mut [T]),
     mut out: ArrayViewMut2<f64>,
     lower: bool,
 ) {
