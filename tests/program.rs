@@ -98,12 +98,12 @@ fn a_run_leaves_what_it_promises() {
     assert!(last.starts_with("40,40,"), "{last}");
     assert!(csv.lines().next().unwrap().contains("network_probe_0,machine_probe_0"));
 
-    // The machine is readable: one coefficient per training image.
-    let mut npz = ndarray_npy::NpzReader::new(std::fs::File::open(out.join("machine.npz")).unwrap()).unwrap();
-    let alpha: ndarray::Array1<f64> = npz.by_name("alpha").unwrap();
-    assert_eq!(alpha.len(), 64);
-    let c: ndarray::Array0<f64> = npz.by_name("c").unwrap();
-    assert!((c.into_scalar() - 1.0 / 0.064).abs() < 1e-9);
+    // The machine is readable: coefficients and inputs of its support among the 64 training images.
+    let machine = widenet_machine::SavedMachine::read(&out.join("machine.npz")).unwrap();
+    assert!(machine.support.iter().all(|&position| position < 64));
+    assert_eq!(machine.inputs.dim(), (machine.support.len(), 784));
+    assert_eq!(machine.classes, ["0", "1"]);
+    assert!((machine.objective.c() - 1.0 / 0.064).abs() < 1e-9);
 
     // The configuration in the folder repeats the run, byte for byte.
     let again = folder.path().join("again");

@@ -8,6 +8,7 @@ pub mod data_source;
 pub mod error;
 pub mod gram_file;
 pub mod kernel;
+pub mod machine_kernel;
 pub mod memory;
 pub mod plot;
 pub mod probe;

@@ -118,31 +118,6 @@ fn outputs(kernel: ArrayView2<f64>, coefficients: ArrayView1<f64>) -> Array1<f64
     Array1::from_vec(values)
 }
 
-/// Checks that a Gram matrix is square with one row per label.
-///
-/// # Errors
-///
-/// When it is not.
-pub fn check_gram(gram: ArrayView2<f64>, labels: ArrayView1<f64>) -> Result<(), MachineError> {
-    let (rows, columns) = gram.dim();
-    if rows != labels.len() || columns != labels.len() {
-        return Err(MachineError::Shape { rows, columns, samples: labels.len() });
-    }
-    Ok(())
-}
-
-/// Checks that labels are -1 or +1.
-///
-/// # Errors
-///
-/// Names the first that is not.
-pub fn check_labels(labels: ArrayView1<f64>) -> Result<(), MachineError> {
-    match labels.iter().enumerate().find(|(_, y)| y.abs() != 1.0) {
-        None => Ok(()),
-        Some((index, &value)) => Err(MachineError::Label { index, value }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,9 +160,6 @@ mod tests {
         let objective = Objective::new(2.0, 3).unwrap();
         assert_eq!(Descent::new(objective, -0.5, Decay::Pegasos), Err(MachineError::LearningRate(-0.5)));
         assert!(matches!(Descent::new(objective, 1.0, Decay::Pegasos), Err(MachineError::Decay { .. })));
-        assert!(check_gram(array![[1.0, 0.0]].view(), array![1.0].view()).is_err());
-        let error = check_labels(array![1.0, 0.0].view()).unwrap_err();
-        assert_eq!(error.to_string(), "label 1 is 0: labels must be -1 or +1");
     }
 
     proptest! {

@@ -36,6 +36,16 @@ pub enum MachineError {
         /// Number of labels.
         samples: usize,
     },
+    /// Another number of values than of samples.
+    #[error("{found} {what} for {samples} samples")]
+    Count {
+        /// What was counted.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// Number of samples.
+        samples: usize,
+    },
     /// A label that a classifier cannot use.
     #[error("label {index} is {value}: labels must be -1 or +1")]
     Label {
@@ -43,5 +53,99 @@ pub enum MachineError {
         index: usize,
         /// The offending value.
         value: f64,
+    },
+    /// A target that is NaN or infinite.
+    #[error("label {index} is {value}: labels must be finite")]
+    LabelNotFinite {
+        /// Position of the label, from 0.
+        index: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// Nothing to tell apart.
+    #[error("every label is {0}: there must be samples of both classes")]
+    OneClass(f64),
+    /// A kernel value that is NaN or infinite.
+    #[error("kernel entry ({row}, {column}) is {value}: it must be finite")]
+    NotFinite {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// A matrix that is no kernel's.
+    #[error("the kernel is not symmetric: ({row}, {column}) is {value}, but ({column}, {row}) is {mirror}")]
+    NotSymmetric {
+        /// Row, from 0.
+        row: usize,
+        /// Column, from 0.
+        column: usize,
+        /// The value there.
+        value: f64,
+        /// The value at the mirrored place.
+        mirror: f64,
+    },
+    /// A diagonal entry below 0.
+    #[error("the kernel is not positive semidefinite: its diagonal entry {index} is {value}")]
+    NegativeDiagonal {
+        /// Row, from 0.
+        index: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// An eigenvalue below 0.
+    #[error(
+        "the kernel is not positive semidefinite: its smallest eigenvalue is {smallest:e}; adding {jitter:e} to the \
+         diagonal (jitter) would make it so, and is another kernel"
+    )]
+    NotPositive {
+        /// The smallest eigenvalue.
+        smallest: f64,
+        /// An addition to the diagonal that is enough.
+        jitter: f64,
+    },
+    /// The eigenvalues could not be computed.
+    #[error("the eigenvalues of the kernel could not be computed")]
+    Eigenvalues,
+    /// Kernel regression on a kernel that cannot be inverted.
+    #[error(
+        "the kernel is singular to rounding (relative residual {residual:.1e}): without regularisation there is no \
+         unique interpolation; try lambda_mean > 0, or a jitter of about {jitter:.1e} on the diagonal"
+    )]
+    Singular {
+        /// `|K alpha - y| / |y|` of what was found; infinite when nothing was.
+        residual: f64,
+        /// An addition to the diagonal that is enough.
+        jitter: f64,
+    },
+    /// A factorisation that only a positive semidefinite kernel has failed.
+    #[error(
+        "the kernel is not positive semidefinite: with {added:e} added to its diagonal it has no Cholesky factor; \
+         check_positive tells its smallest eigenvalue"
+    )]
+    NoFactor {
+        /// What regularisation adds to the diagonal.
+        added: f64,
+    },
+    /// Regularisation that the loss cannot do without.
+    #[error("lambda_mean is {lambda_mean}: the {loss} loss needs a regularisation > 0")]
+    NeedsRegularisation {
+        /// The loss.
+        loss: &'static str,
+        /// The value given.
+        lambda_mean: f64,
+    },
+    /// A hard margin where there is none.
+    #[error(
+        "the classes could not be separated (smallest y g(x) after {iterations} iterations: {margin}): the hard margin \
+         needs separable classes; try lambda_mean > 0"
+    )]
+    NotSeparable {
+        /// The smallest margin reached, at most 0.
+        margin: f64,
+        /// Iterations until then.
+        iterations: usize,
     },
 }

@@ -1,16 +1,18 @@
 //! What a run leaves behind: numbers, weights, plots and the report.
 
 use std::fmt::Write as _;
-use std::io::Cursor;
 
 use burn::module::Module;
-use ndarray::{Array0, Array1, ArrayView1};
-use ndarray_npy::NpzWriter;
+use ndarray::ArrayView1;
 use serde_json::{Value, json};
+use widenet_machine::SavedMachine;
 use widenet_model::Network;
 
-use crate::config::Config;
+use crate::config::{Config, KernelName};
 use crate::error::Error;
+use crate::gram_file::hash;
+use crate::kernel::KernelKind;
+use crate::machine_kernel::MachineKernel;
 use crate::run_folder::RunFolder;
 use crate::train::record::Record;
 use crate::train::{Finished, Run, pictures, time};
@@ -37,7 +39,7 @@ pub fn finish(
     folder.write_json("results.json", &results)?;
     folder.write_json("timing.json", &timing_json(timing))?;
     folder.write_through("weights.safetensors", |path| Ok(network.save(path)?))?;
-    folder.write("machine.npz", &machine_npz(run, coefficients)?)?;
+    folder.write("machine.npz", &saved_machine(run, coefficients)?.to_npz())?;
     pictures::write(run, records)?;
     Ok(Finished { summary: summary(run, last), results })
 }
@@ -86,24 +88,24 @@ fn timing_json(timing: &Timing) -> Value {
     })
 }
 
-/// The kernel machine: `alpha` and `labels` `[n]`, the three forms of its regularisation, and as UTF-8 bytes the
-/// kernel's name and the architecture (TOML) it belongs to. The training samples are those of config.toml.
-fn machine_npz(run: &Run, coefficients: ArrayView1<f64>) -> Result<Vec<u8>, Error> {
-    let failed = |error: ndarray_npy::WriteNpzError| Error::file(run.folder.path().join("machine.npz"), error);
-    let text = |text: &str| Array1::from_vec(text.as_bytes().to_vec());
-    let architecture = toml_edit::ser::to_string(run.architecture).expect("plain data");
-    let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
-    npz.add_array("alpha", &coefficients).map_err(failed)?;
-    npz.add_array("labels", &run.data.train.labels).map_err(failed)?;
-    let objective = run.objective;
-    for (name, value) in
-        [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
-    {
-        npz.add_array(name, &Array0::from_elem((), value)).map_err(failed)?;
-    }
-    npz.add_array("kernel", &text(run.config.machine.kernel.name())).map_err(failed)?;
-    npz.add_array("architecture", &text(&architecture)).map_err(failed)?;
-    Ok(npz.finish().map_err(failed)?.into_inner())
+/// The kernel machine, ready for predictions.
+fn saved_machine(run: &Run, coefficients: ArrayView1<f64>) -> Result<SavedMachine, Error> {
+    let Run { config, data, architecture, objective, .. } = run;
+    let (kind, architecture) = (KernelKind::Ntk, (*architecture).clone());
+    let kernel = match config.machine.kernel {
+        KernelName::Limit => MachineKernel::Limit { kind, architecture },
+        KernelName::Empirical => {
+            let Config { seed, precision, backend, .. } = **config;
+            MachineKernel::Empirical { kind, architecture, seed, precision, backend }
+        }
+    };
+    let inputs = data.train.inputs.view();
+    Ok(SavedMachine {
+        classes: config.data.classes.map(|class| class.to_string()).to_vec(),
+        kernel: kernel.to_toml(),
+        samples_hash: hash(inputs),
+        ..SavedMachine::of_one_output(coefficients, 0.0, inputs, config.objective.loss, *objective)?
+    })
 }
 
 /// Writes dynamics.csv: one row per record.

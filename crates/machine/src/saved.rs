@@ -1,0 +1,308 @@
+//! Machines on disk: an npz file that numpy reads too.
+//!
+//! | key | shape | what |
+//! |---|---|---|
+//! | `alpha` | `[s, k]` | the coefficients of the support, a column for each output |
+//! | `intercept` | `[k]` | what is added to each output |
+//! | `support` | `[s]` | the support's positions among the training samples |
+//! | `support_inputs` | `[s, d]` | the support's inputs; `d = 0` when the kernel came as a matrix |
+//! | `lambda_mean`, `lambda`, `c` | `[]` | the regularisation in its three forms |
+//! | `metadata` | bytes | a TOML document in UTF-8: the other fields of [`SavedMachine`] |
+//!
+//! In Python, with a kernel matrix `K` of new samples against the training samples:
+//! `K[:, m["support"]] @ m["alpha"] + m["intercept"]`.
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimension};
+use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
+use serde::{Deserialize, Serialize};
+
+use crate::error::MachineError;
+use crate::loss::LossConfig;
+use crate::objective::Objective;
+
+/// What a machine's outputs mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// The outputs are the values.
+    Regression,
+    /// One output: the first class where it is negative, else the second.
+    TwoClasses,
+    /// An output per class: the class with the largest.
+    OneVersusRest,
+    /// An output per pair of classes `(a, b)`, `a < b`, in lexical order, positive for `a`: the class with most votes.
+    OneVersusOne,
+}
+
+/// A trained machine `g_j(x) = sum_i alpha_ij K(x, x_i) + b_j`, with all that predictions and certificates need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedMachine {
+    /// `alpha`, `[s, k]`: the coefficients of the support, a column for each output.
+    pub coefficients: Array2<f64>,
+    /// `b`, `[k]`.
+    pub intercepts: Array1<f64>,
+    /// The support's positions among the training samples, ascending, `[s]`.
+    pub support: Vec<usize>,
+    /// The support's inputs, `[s, d]`; `d = 0` when the kernel came as a matrix.
+    pub inputs: Array2<f64>,
+    /// What was minimised: the loss.
+    pub loss: LossConfig,
+    /// What was minimised: the regularisation.
+    pub objective: Objective,
+    /// What the outputs mean.
+    pub task: Task,
+    /// The classes' names, in order; empty for regression.
+    pub classes: Vec<String>,
+    /// Which kernel, as TOML text. This crate does not look inside.
+    pub kernel: String,
+    /// A hash of the training samples that `support` counts in.
+    pub samples_hash: String,
+}
+
+/// The part of a saved machine that is no array.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    widenet: String,
+    samples: usize,
+    loss: LossConfig,
+    task: Task,
+    classes: Vec<String>,
+    kernel: String,
+    samples_hash: String,
+}
+
+/// Why a saved machine was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedMachineError {
+    /// The file cannot be opened.
+    #[error("{}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is damaged or no machine of widenet.
+    #[error("{}: not a whole machine of widenet: {problem}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in one line.
+        problem: String,
+    },
+    /// More than one output where one is wanted.
+    #[error("the machine has {0} outputs, but one is wanted")]
+    Outputs(usize),
+}
+
+impl SavedMachine {
+    /// A machine with one output, reduced to its support: the samples whose coefficient in `alpha: [n]` is not 0.
+    /// `inputs` are the training samples, `[n, d]`.
+    ///
+    /// The fields that do not follow from these are for two classes named `-1` and `+1`.
+    ///
+    /// # Errors
+    ///
+    /// When the numbers of samples differ.
+    pub fn of_one_output(
+        alpha: ArrayView1<f64>,
+        intercept: f64,
+        inputs: ArrayView2<f64>,
+        loss: LossConfig,
+        objective: Objective,
+    ) -> Result<Self, MachineError> {
+        if alpha.len() != inputs.nrows() {
+            return Err(MachineError::Count { what: "inputs", found: inputs.nrows(), samples: alpha.len() });
+        }
+        let support: Vec<usize> = (0..alpha.len()).filter(|&i| alpha[i] != 0.0).collect();
+        Ok(Self {
+            coefficients: alpha.select(Axis(0), &support).insert_axis(Axis(1)),
+            intercepts: Array1::from_elem(1, intercept),
+            inputs: inputs.select(Axis(0), &support),
+            support,
+            loss,
+            objective,
+            task: Task::TwoClasses,
+            classes: vec!["-1".into(), "+1".into()],
+            kernel: String::new(),
+            samples_hash: String::new(),
+        })
+    }
+
+    /// The coefficients `[s]` and the intercept of a machine with one output.
+    ///
+    /// # Errors
+    ///
+    /// When it has more.
+    pub fn one_output(&self) -> Result<(ArrayView1<'_, f64>, f64), SavedMachineError> {
+        match self.coefficients.ncols() {
+            1 => Ok((self.coefficients.column(0), self.intercepts[0])),
+            outputs => Err(SavedMachineError::Outputs(outputs)),
+        }
+    }
+
+    /// The outputs `[m, k]` on samples whose kernel with the support is `[m, s]`.
+    pub fn outputs(&self, kernel: ArrayView2<f64>) -> Array2<f64> {
+        kernel.dot(&self.coefficients) + &self.intercepts
+    }
+
+    /// The bytes of the npz file. The same machine gives the same bytes.
+    pub fn to_npz(&self) -> Vec<u8> {
+        let metadata = Metadata {
+            widenet: env!("CARGO_PKG_VERSION").into(),
+            samples: self.objective.samples(),
+            loss: self.loss,
+            task: self.task,
+            classes: self.classes.clone(),
+            kernel: self.kernel.clone(),
+            samples_hash: self.samples_hash.clone(),
+        };
+        let text = toml_edit::ser::to_string_pretty(&metadata).expect("plain data");
+        let support = Array1::from_iter(self.support.iter().map(|&i| i as u64));
+        let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
+        let memory = "memory takes everything";
+        npz.add_array("alpha", &self.coefficients).expect(memory);
+        npz.add_array("intercept", &self.intercepts).expect(memory);
+        npz.add_array("support", &support).expect(memory);
+        npz.add_array("support_inputs", &self.inputs).expect(memory);
+        let objective = self.objective;
+        for (name, value) in
+            [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
+        {
+            npz.add_array(name, &Array0::from_elem((), value)).expect(memory);
+        }
+        npz.add_array("metadata", &Array1::from_vec(text.into_bytes())).expect(memory);
+        npz.finish().expect(memory).into_inner()
+    }
+
+    /// Reads a file and checks that everything is there, in the right shape.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is damaged, or lacks something.
+    pub fn read(path: &Path) -> Result<Self, SavedMachineError> {
+        let file = File::open(path).map_err(|source| SavedMachineError::Open { path: path.into(), source })?;
+        parse(file).map_err(|problem| {
+            let problem = problem.split_whitespace().collect::<Vec<_>>().join(" ");
+            SavedMachineError::Corrupt { path: path.into(), problem }
+        })
+    }
+}
+
+fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
+    let mut npz = NpzReader::new(file).map_err(|error| error.to_string())?;
+    let text: Array1<u8> = get(&mut npz, "metadata")?;
+    let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
+    let metadata: Metadata = toml_edit::de::from_str(&text).map_err(|error| error.message().to_string())?;
+    let lambda_mean: Array0<f64> = get(&mut npz, "lambda_mean")?;
+    let objective = Objective::new(lambda_mean.into_scalar(), metadata.samples).map_err(|error| error.to_string())?;
+    let coefficients: Array2<f64> = get(&mut npz, "alpha")?;
+    let intercepts: Array1<f64> = get(&mut npz, "intercept")?;
+    let support: Array1<u64> = get(&mut npz, "support")?;
+    let inputs: Array2<f64> = get(&mut npz, "support_inputs")?;
+    let (s, k) = coefficients.dim();
+    if support.len() != s || inputs.nrows() != s || intercepts.len() != k {
+        return Err(format!(
+            "alpha is [{s}, {k}], but support [{}], support_inputs [{}, {}], intercept [{}]",
+            support.len(),
+            inputs.nrows(),
+            inputs.ncols(),
+            intercepts.len()
+        ));
+    }
+    let classes = metadata.classes.len();
+    let expected = match metadata.task {
+        Task::Regression => k,
+        Task::TwoClasses => 1,
+        Task::OneVersusRest => classes,
+        Task::OneVersusOne => classes * classes.saturating_sub(1) / 2,
+    };
+    if k != expected || (metadata.task == Task::TwoClasses && classes != 2) {
+        return Err(format!("{k} outputs do not tell {classes} classes apart ({:?})", metadata.task));
+    }
+    if let Some(&position) = support.iter().find(|&&position| position >= metadata.samples as u64) {
+        return Err(format!("support {position} is not one of {} training samples", metadata.samples));
+    }
+    if !coefficients.iter().chain(&intercepts).chain(&inputs).all(|value| value.is_finite()) {
+        return Err("a number is not finite".into());
+    }
+    Ok(SavedMachine {
+        coefficients,
+        intercepts,
+        support: support.iter().map(|&position| position as usize).collect(),
+        inputs,
+        loss: metadata.loss,
+        objective,
+        task: metadata.task,
+        classes: metadata.classes,
+        kernel: metadata.kernel,
+        samples_hash: metadata.samples_hash,
+    })
+}
+
+fn get<T: ReadableElement, D: Dimension>(
+    npz: &mut NpzReader<impl Read + Seek>,
+    name: &str,
+) -> Result<Array<T, D>, String> {
+    npz.by_name(name).map_err(|error| format!("{name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::EpsilonInsensitive;
+    use ndarray::array;
+
+    fn machine() -> SavedMachine {
+        let loss = LossConfig::EpsilonInsensitive(EpsilonInsensitive::new(0.3).unwrap());
+        let objective = Objective::new(0.1 + 0.2, 3).unwrap();
+        let (alpha, inputs) = (array![1.0, 0.0, -0.1], array![[0.5, 1.0], [9.0, 9.0], [0.25, 0.125]]);
+        let machine = SavedMachine::of_one_output(alpha.view(), 0.5, inputs.view(), loss, objective).unwrap();
+        SavedMachine { kernel: "kind = \"ntk\"\n".into(), samples_hash: "0123".into(), ..machine }
+    }
+
+    #[test]
+    fn only_the_support_is_kept() {
+        let machine = machine();
+        assert_eq!(machine.support, [0, 2]);
+        assert_eq!(machine.coefficients, array![[1.0], [-0.1]]);
+        assert_eq!(machine.inputs, array![[0.5, 1.0], [0.25, 0.125]]);
+        assert_eq!(machine.outputs(array![[2.0, 0.0], [0.0, 0.0]].view()), array![[2.5], [0.5]]);
+        assert_eq!(machine.one_output().unwrap().1, 0.5);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("machine.npz");
+        std::fs::write(&path, machine().to_npz()).unwrap();
+        assert_eq!(SavedMachine::read(&path).unwrap(), machine());
+        assert_eq!(machine().to_npz(), machine().to_npz());
+    }
+
+    #[test]
+    fn damage_is_told_with_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("machine.npz");
+        let error = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            SavedMachine::read(&path).unwrap_err().to_string()
+        };
+        assert!(matches!(SavedMachine::read(&path), Err(SavedMachineError::Open { .. })));
+        let start = format!("{}: not a whole machine of widenet: ", path.display());
+        let bytes = machine().to_npz();
+        for cut in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+            assert!(error(&bytes[..cut]).starts_with(&start));
+        }
+        let broken = SavedMachine { support: vec![0, 3], ..machine() };
+        assert_eq!(error(&broken.to_npz()), format!("{start}support 3 is not one of 3 training samples"));
+        let broken = SavedMachine { intercepts: array![f64::NAN], ..machine() };
+        assert_eq!(error(&broken.to_npz()), format!("{start}a number is not finite"));
+        let broken = SavedMachine { task: Task::OneVersusOne, classes: vec!["a".into()], ..machine() };
+        assert!(error(&broken.to_npz()).contains("1 outputs do not tell 1 classes apart"));
+    }
+}

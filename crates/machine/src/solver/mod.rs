@@ -1,0 +1,95 @@
+//! Exact solvers: the optimum of a machine's objective, with a bound on how far from it the result is.
+
+mod box_dual;
+mod cholesky;
+mod dual_coordinate_descent;
+mod newton;
+mod ridge;
+mod sequential_minimal_optimisation;
+mod solution;
+mod working_set;
+
+pub use ridge::Ridge;
+pub use solution::{Solution, Stop};
+
+use ndarray::{ArrayView1, ArrayView2};
+
+use crate::check::{check_gram, check_kernel, check_labels_for};
+use crate::error::MachineError;
+use crate::loss::LossConfig;
+use crate::objective::Objective;
+use box_dual::BoxDual;
+
+/// What a solver is asked for beside the objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Options {
+    /// Whether outputs have an intercept, which is not regularised.
+    pub intercept: bool,
+    /// The relative duality gap at which to stop.
+    pub tolerance: f64,
+    /// Steps after which to stop, in the solver's own unit.
+    pub max_iterations: usize,
+}
+
+impl Default for Options {
+    /// No intercept (the paper's footnote 1), a relative gap of 1e-8, at most 10^8 steps.
+    fn default() -> Self {
+        Self { intercept: false, tolerance: 1e-8, max_iterations: 100_000_000 }
+    }
+}
+
+/// The machine that minimises an objective exactly, for a Gram matrix `[n, n]` and labels `[n]`.
+///
+/// | loss | machine (Table 1 of the paper) | solver | at `lambda = 0` |
+/// |---|---|---|---|
+/// | hinge | soft-margin SVM | dual coordinate descent, or SMO with an intercept | hard-margin SVM |
+/// | squared hinge | 2-norm soft-margin SVM | the same | hard-margin SVM |
+/// | epsilon-insensitive | support vector regression | the same | refused |
+/// | squared | kernel ridge regression | Cholesky | kernel regression |
+/// | logistic | logistic regression | Newton | refused |
+///
+/// That the kernel is positive semidefinite is taken for granted where it costs more than the solution to know: see
+/// [`check_positive`](crate::check_positive).
+///
+/// ```
+/// use ndarray::array;
+/// use widenet_machine::{LossConfig, Objective, Options, solve};
+///
+/// // Two points at -1 and 2 on a line, C = 10: the widest gap without an intercept is g(x) = x.
+/// let x = array![[-1.0], [2.0]];
+/// let gram = x.dot(&x.t());
+/// let labels = array![-1.0, 1.0];
+/// let machine = solve(gram.view(), labels.view(), LossConfig::Hinge, Objective::new(0.05, 2)?, &Options::default())?;
+/// assert!((machine.outputs[0] + 1.0).abs() < 1e-6 && machine.support() == [0]);
+/// assert!(machine.relative_gap() < 1e-8);
+/// # Ok::<(), widenet_machine::MachineError>(())
+/// ```
+///
+/// # Errors
+///
+/// When labels or kernel are not what the loss needs, or no optimum exists.
+pub fn solve(
+    gram: ArrayView2<f64>,
+    labels: ArrayView1<f64>,
+    loss: LossConfig,
+    objective: Objective,
+    options: &Options,
+) -> Result<Solution, MachineError> {
+    check_gram(gram, labels)?;
+    if objective.samples() != labels.len() {
+        return Err(MachineError::Count { what: "labels", found: labels.len(), samples: objective.samples() });
+    }
+    check_labels_for(loss.loss(), labels)?;
+    check_kernel(gram)?;
+    let bounds = |problem: BoxDual| working_set::solve(gram, labels, &problem, loss.loss(), objective, options);
+    match loss {
+        LossConfig::EpsilonInsensitive(_) | LossConfig::Logistic if objective.lambda() == 0.0 => {
+            Err(MachineError::NeedsRegularisation { loss: loss.name(), lambda_mean: 0.0 })
+        }
+        LossConfig::Hinge => bounds(BoxDual::hinge(objective, labels)),
+        LossConfig::SquaredHinge => bounds(BoxDual::squared_hinge(objective, labels)),
+        LossConfig::EpsilonInsensitive(loss) => bounds(BoxDual::epsilon_insensitive(objective, labels.len(), loss)),
+        LossConfig::Squared => ridge::solve(gram, labels, objective, options),
+        LossConfig::Logistic => newton::solve(gram, labels, objective, options),
+    }
+}

@@ -1,0 +1,132 @@
+//! Kernel ridge regression, and kernel regression without regularisation.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+
+use super::cholesky::Cholesky;
+use super::{Options, Solution, Stop};
+use crate::check::{check_kernel, check_labels_for};
+use crate::duality::Objectives;
+use crate::error::MachineError;
+use crate::loss::Squared;
+use crate::objective::Objective;
+
+/// Ridge regression with `k` outputs at once: `(K + lambda/2 I) alpha + 1 b^T = Y`, and `1^T alpha = 0` with an
+/// intercept (the `1/2` because the loss is `(y - z)^2` without one).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ridge {
+    /// `alpha`, `[n, k]`.
+    pub coefficients: Array2<f64>,
+    /// `b`, `[k]`; 0 without an intercept.
+    pub intercepts: Array1<f64>,
+}
+
+/// Without regularisation, the largest `|K alpha - y| / |y|` that counts as an interpolation.
+const INTERPOLATES: f64 = 1e-6;
+
+impl Ridge {
+    /// Solves for targets `Y: [n, k]` by a Cholesky factorisation with one step of refinement. `lambda = 0` is kernel
+    /// regression: the interpolation of smallest norm.
+    ///
+    /// # Errors
+    ///
+    /// When the shapes do not fit, a target is not finite, or the matrix is not what a kernel's must be; without
+    /// regularisation when it is singular to rounding. Nothing is added to the diagonal behind the caller's back.
+    pub fn solve(
+        gram: ArrayView2<f64>,
+        targets: ArrayView2<f64>,
+        objective: Objective,
+        intercept: bool,
+    ) -> Result<Self, MachineError> {
+        let (rows, columns) = gram.dim();
+        let n = targets.nrows();
+        if rows != n || columns != n {
+            return Err(MachineError::Shape { rows, columns, samples: n });
+        }
+        targets.columns().into_iter().try_for_each(|column| check_labels_for(&Squared, column))?;
+        check_kernel(gram)?;
+        let added = objective.lambda() / 2.0;
+        let mut matrix = gram.to_owned();
+        matrix.diag_mut().mapv_inplace(|value| value + added);
+        let jitter = 1e-12 * gram.diag().sum();
+        let failed = |residual: f64| match added {
+            0.0 => MachineError::Singular { residual, jitter },
+            added => MachineError::NoFactor { added },
+        };
+        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY))?;
+        let apply = |alpha: &Array2<f64>| gram.dot(alpha) + &(alpha * added);
+
+        let mut alpha = factor.solve(targets);
+        alpha = &alpha + &factor.solve((&targets - &apply(&alpha)).view());
+        let mut intercepts = Array1::zeros(targets.ncols());
+        if intercept {
+            let mut ones = factor.solve(Array2::ones((n, 1)).view());
+            ones = &ones + &factor.solve((1.0 - apply(&ones)).view());
+            intercepts = alpha.sum_axis(Axis(0)) / ones.sum();
+            alpha = &alpha - &(&ones * &intercepts);
+        }
+        let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let residual =
+            norm(&(&targets - &apply(&alpha) - &intercepts)) / norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
+        // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
+        if residual.is_nan() || residual > INTERPOLATES {
+            return Err(failed(residual));
+        }
+        Ok(Self { coefficients: alpha, intercepts })
+    }
+}
+
+/// The solution with one output.
+pub(super) fn solve(
+    gram: ArrayView2<f64>,
+    labels: ArrayView1<f64>,
+    objective: Objective,
+    options: &Options,
+) -> Result<Solution, MachineError> {
+    let ridge = Ridge::solve(gram, labels.insert_axis(Axis(1)), objective, options.intercept)?;
+    let alpha = ridge.coefficients.column(0).to_owned();
+    let intercept = ridge.intercepts[0];
+    let outputs = gram.dot(&alpha);
+    let objectives = if objective.lambda() > 0.0 {
+        Objectives::at(alpha.view(), outputs.view(), intercept, labels, &Squared, objective)
+    } else {
+        // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
+        let half_norm = alpha.dot(&outputs) / 2.0;
+        Objectives { primal: half_norm, dual: labels.dot(&alpha) - half_norm }
+    };
+    let stop = if objectives.relative_gap().abs() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
+    Ok(Solution { coefficients: alpha, intercept, outputs: outputs + intercept, objectives, iterations: 1, stop })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn by_hand() {
+        // (K + 1) alpha = y with K = [[2, 1], [1, 2]]: alpha = [[3, -1], [-1, 3]]/8 y.
+        let gram = array![[2.0, 1.0], [1.0, 2.0]];
+        let objective = Objective::new(1.0, 2).unwrap();
+        let ridge = Ridge::solve(gram.view(), array![[8.0, 0.0], [0.0, 16.0]].view(), objective, false).unwrap();
+        let error = &ridge.coefficients - &array![[3.0, -2.0], [-1.0, 6.0]];
+        assert!(error.iter().all(|error| error.abs() < 1e-14));
+        // With an intercept a constant costs nothing.
+        let ridge = Ridge::solve(gram.view(), array![[5.0], [5.0]].view(), objective, true).unwrap();
+        assert!((ridge.intercepts[0] - 5.0).abs() < 1e-14 && ridge.coefficients[[0, 0]].abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_singular_kernel_is_told() {
+        let gram = array![[1.0, 1.0], [1.0, 1.0]];
+        let free = Objective::new(0.0, 2).unwrap();
+        let error = Ridge::solve(gram.view(), array![[1.0], [-1.0]].view(), free, false).unwrap_err();
+        assert!(error.to_string().starts_with("the kernel is singular to rounding"), "{error}");
+        assert!(
+            Ridge::solve(gram.view(), array![[1.0], [-1.0]].view(), Objective::new(0.1, 2).unwrap(), false).is_ok()
+        );
+        let indefinite = array![[1.0, 3.0], [3.0, 1.0]];
+        let error =
+            Ridge::solve(indefinite.view(), array![[1.0], [-1.0]].view(), Objective::new(0.5, 2).unwrap(), false);
+        assert_eq!(error, Err(MachineError::NoFactor { added: 0.5 }));
+    }
+}
