@@ -7,7 +7,7 @@ use widenet_tangent::{EmpiricalKernel, Kernel};
 use super::{MovementConfig, Setup, relative_error};
 use crate::config::Regulariser;
 use crate::error::Error;
-use crate::train::network::{NetworkDescent, Samples};
+use crate::train::network::{NetworkDescent, Rule, Samples};
 
 /// `|K(T) - K(0)|_F / |K(0)|_F` for the kernel of a network before and after training on the samples.
 pub fn relative_change(
@@ -20,9 +20,9 @@ pub fn relative_change(
     let network = Network::init(architecture, seed, setup.config.precision, &setup.device.clone().autodiff());
     let samples = Samples::new(&network, data.inputs.view())?;
     let before = EmpiricalKernel::new(&network.initial()).gram_symmetric(data.inputs.view())?;
-    let (loss, rate) = (training.loss.loss(), training.learning_rate);
-    let free = (Regulariser::None, 0.0);
-    let mut descent = NetworkDescent::new(network, &samples, data.labels.view(), loss, free, rate);
+    let loss = training.loss.loss();
+    let free = Rule { regulariser: Regulariser::None, lambda_mean: 0.0, learning_rate: training.learning_rate };
+    let mut descent = NetworkDescent::new(network, &samples, data.labels.view(), loss, free, None);
     let all: Vec<usize> = (0..data.len()).collect();
     for step in 1..=training.steps.get() {
         let loss = descent.step(&all)?;

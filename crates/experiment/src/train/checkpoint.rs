@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1};
+use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use serde::{Deserialize, Serialize};
 use widenet_model::Network;
 
@@ -13,6 +14,7 @@ use crate::train::record::Record;
 
 const FOLDER: &str = "checkpoint";
 const WEIGHTS: &str = "weights.safetensors";
+const COORDINATES: &str = "coordinates.npy";
 const STATE: &str = "state.toml";
 
 /// A run as it was after some step. Everything else follows from the configuration and its seed.
@@ -21,6 +23,8 @@ pub struct Checkpoint {
     pub step: usize,
     /// The network, at that step.
     pub network: Network,
+    /// What its descent needs beside the weights, see [`crate::train::network::Engine::coordinates`].
+    pub coordinates: Option<Array2<f64>>,
     /// The machine's coefficients, `[n]`.
     pub coefficients: Array1<f64>,
     /// What was recorded so far.
@@ -39,13 +43,18 @@ impl Checkpoint {
     pub fn save(
         folder: &RunFolder,
         step: usize,
-        network: &Network,
+        (network, coordinates): (&Network, Option<&Array2<f64>>),
         coefficients: ArrayView1<f64>,
         records: &[Record],
     ) -> Result<(), Error> {
         let state = State { step, coefficients: coefficients.to_vec(), records: records.to_vec() };
         folder.write_folder(FOLDER, |path| {
             network.save(&path.join(WEIGHTS))?;
+            if let Some(coordinates) = coordinates {
+                let mut bytes = Vec::new();
+                coordinates.write_npy(&mut bytes).map_err(|error| Error::file(path, error))?;
+                write_whole(&path.join(COORDINATES), &bytes)?;
+            }
             // TOML rather than JSON: its numbers are read back exactly, so that a resumed run is the same run.
             let text = toml_edit::ser::to_string(&state).map_err(|error| Error::file(path, error))?;
             write_whole(&path.join(STATE), text.as_bytes())
@@ -67,7 +76,20 @@ impl Checkpoint {
             return Err(Error::file(file, problem));
         }
         let network = Network::load(&path.join(WEIGHTS), device)?;
+        let coordinates = path.join(COORDINATES);
+        let coordinates = match std::fs::read(&coordinates) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::file(coordinates, error)),
+            Ok(bytes) => {
+                let values = Array2::<f64>::read_npy(&bytes[..]).map_err(|error| Error::file(&coordinates, error))?;
+                if values.nrows() != samples {
+                    let problem = format!("has {} rows for {samples} training samples", values.nrows());
+                    return Err(Error::file(coordinates, problem));
+                }
+                Some(values)
+            }
+        };
         let coefficients = Array1::from_vec(state.coefficients);
-        Ok(Some(Self { step: state.step, network, coefficients, records: state.records }))
+        Ok(Some(Self { step: state.step, network, coordinates, coefficients, records: state.records }))
     }
 }

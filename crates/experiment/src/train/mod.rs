@@ -3,7 +3,8 @@
 mod batches;
 mod checkpoint;
 mod gram;
-pub(crate) mod network;
+mod host;
+pub mod network;
 mod output;
 mod pictures;
 mod record;
@@ -25,7 +26,7 @@ use crate::error::Error;
 use crate::run_folder::{Existing, RunFolder};
 use batches::Batches;
 use checkpoint::Checkpoint;
-use network::{NetworkDescent, Samples};
+use network::{NetworkDescent, Rule, Samples};
 pub(crate) use output::BURN;
 use record::{Gap, Outputs, Record, Scores, grid, max_abs};
 
@@ -153,14 +154,14 @@ impl Run<'_> {
         let Self { config, data, .. } = self;
         let started = Instant::now();
         let checkpoint = Checkpoint::load(self.folder.path(), data.train.len(), self.device)?;
-        let (first, network, machine, mut records) = match checkpoint {
+        let (first, network, coordinates, machine, mut records) = match checkpoint {
             Some(saved) => {
                 eprintln!("resuming after step {}", saved.step);
-                (saved.step, saved.network, machine.resume(saved.coefficients), saved.records)
+                (saved.step, saved.network, saved.coordinates, machine.resume(saved.coefficients), saved.records)
             }
             None => {
                 let network = Network::init(self.architecture, config.seed, config.precision, self.device);
-                (0, network, machine, Vec::new())
+                (0, network, None, machine, Vec::new())
             }
         };
 
@@ -176,9 +177,8 @@ impl Run<'_> {
             (Samples::new(&network, data.train.inputs.view())?, Samples::new(&network, data.test.inputs.view())?);
         let observer = Observer::new(self, &kernels, &train, &test, &initial)?;
         let loss = config.objective.loss.loss();
-        let regulariser = (config.objective.regulariser, config.objective.lambda_mean);
-        let rate = config.training.learning_rate;
-        let mut network = NetworkDescent::new(network, &train, data.train.labels.view(), loss, regulariser, rate);
+        let mut network =
+            NetworkDescent::new(network, &train, data.train.labels.view(), loss, Rule::of(config), coordinates);
         let mut machine = machine;
         let mut batches =
             Batches::new(config.seed, data.train.len(), config.training.batch_size.map(std::num::NonZero::get));
@@ -193,7 +193,7 @@ impl Run<'_> {
         for step in first..=steps.min(stop_at.max(first)) {
             let recorded = records.last().is_some_and(|record: &Record| record.step >= step);
             if grid.binary_search(&step).is_ok() && !recorded {
-                let record = observer.record(step, network.network(), &machine)?;
+                let record = observer.record(step, &network.network(), &machine)?;
                 diverged = diverged.or_else(|| record.divergence());
                 progress.set_message(format!(
                     "loss {:.4}, machine {:.4}, gap {:.4}",
@@ -207,7 +207,14 @@ impl Run<'_> {
             }
             let stop = step == steps || step >= stop_at;
             if stop || saved.elapsed() >= CHECKPOINT_EVERY {
-                Checkpoint::save(self.folder, step, network.network(), machine.coefficients(), &records)?;
+                let coordinates = network.coordinates();
+                Checkpoint::save(
+                    self.folder,
+                    step,
+                    (&network.network(), coordinates.as_ref()),
+                    machine.coefficients(),
+                    &records,
+                )?;
                 saved = Instant::now();
             }
             if stop {
@@ -236,7 +243,7 @@ impl Run<'_> {
         }
         let timing =
             output::Timing { kernel_seconds, training_seconds: trained.elapsed().as_secs_f64(), steps: steps - first };
-        output::finish(self, network.network(), machine.coefficients(), &records, &timing)
+        output::finish(self, &network.network(), machine.coefficients(), &records, &timing)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Gradient descent of the finite network.
 
-use burn::tensor::{Int, Tensor, TensorData};
-use ndarray::{Array1, ArrayView1, Axis};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 use widenet_machine::Loss;
-use widenet_model::{Layer, Network, to_host, to_tensor};
+use widenet_model::{Layer, Network, Precision, to_host, to_tensor};
 
-use crate::config::Regulariser;
+use crate::config::{Config, ObjectiveConfig, Regulariser};
 use crate::error::Error;
+use crate::train::host::{HostEngine, Real};
 
 /// Rows evaluated at a time, which bounds the memory that activations take.
 const ROWS: usize = 2048;
@@ -25,6 +26,17 @@ impl Samples {
         Ok(Self { inputs, initial })
     }
 
+    /// The samples on the host, `[n, d]`.
+    ///
+    /// # Panics
+    ///
+    /// When the network has another precision.
+    pub fn host<T: Real>(&self) -> Array2<T> {
+        let [n, d] = self.inputs.dims();
+        let values = self.inputs.clone().inner().into_data().try_to_vec::<T>().expect("of the network's precision");
+        Array2::from_shape_vec((n, d), values).expect("a tensor has as many values as its shape says")
+    }
+
     /// The centred outputs `f_t(x) - f_0(x)`, `[n]`.
     pub fn outputs(&self, network: &Network) -> Result<Array1<f64>, Error> {
         use burn::module::Module;
@@ -41,61 +53,129 @@ fn evaluate(inputs: &Tensor<2>, forward: impl Fn(Tensor<2>) -> Tensor<2>) -> Res
     Ok(Array1::from_vec(outputs))
 }
 
+/// How the weights of a network follow from its gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// What the weights are held to.
+    pub regulariser: Regulariser,
+    /// How strongly, in the mean form.
+    pub lambda_mean: f64,
+    /// Step size in the mean form.
+    pub learning_rate: f64,
+}
+
+impl Rule {
+    /// The rule of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let ObjectiveConfig { lambda_mean, regulariser, .. } = config.objective;
+        Self { regulariser, lambda_mean, learning_rate: config.training.learning_rate }
+    }
+}
+
+/// Runs a network forwards and backwards on batches of samples.
+pub trait Engine {
+    /// The outputs `f(w, x_i)` of the samples in a batch.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    fn forward(&mut self, batch: &[usize]) -> Result<Vec<f64>, Error>;
+
+    /// A step against the gradient of `sum_i p_i f(w, x_i)` over the samples of the last forward pass, with the
+    /// regulariser's pull.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    fn backward(&mut self, push: &[f64]) -> Result<(), Error>;
+
+    /// The network with its present weights.
+    fn network(&self) -> Network;
+
+    /// The coordinates of the first layer's weights, if the engine keeps them in place of the weights: what it needs,
+    /// beside the network, to go on exactly.
+    fn coordinates(&self) -> Option<Array2<f64>> {
+        None
+    }
+}
+
 /// One step of gradient descent after the other on
 /// `lambda_mean/2 (regulariser) + (1/|S|) sum_{i in S} l(f(x_i) - f_0(x_i), y_i)`.
 pub struct NetworkDescent<'a> {
-    network: Network,
-    samples: &'a Samples,
+    engine: Box<dyn Engine + 'a>,
+    initial: &'a Array1<f64>,
     labels: ArrayView1<'a, f64>,
     loss: &'a dyn Loss,
-    regulariser: Regulariser,
-    lambda_mean: f64,
-    learning_rate: f64,
-    /// The parameters that the regulariser pulls towards, in the order of [`Network::parameters`].
-    anchor: Vec<Tensor<1>>,
-    /// The index of the output layer's weights among the parameters, and their fan-in.
-    output_weight: (usize, usize),
 }
 
 impl<'a> NetworkDescent<'a> {
-    /// Prepares to train `network` (on a device with autodiff) on samples with labels `[n]`.
+    /// Prepares to train `network` (on a device with autodiff) on samples with labels `[n]`. `coordinates` are those of
+    /// a descent that is resumed ([`NetworkDescent::coordinates`]).
     pub fn new(
         network: Network,
         samples: &'a Samples,
         labels: ArrayView1<'a, f64>,
         loss: &'a dyn Loss,
-        (regulariser, lambda_mean): (Regulariser, f64),
-        learning_rate: f64,
+        rule: Rule,
+        coordinates: Option<Array2<f64>>,
     ) -> Self {
-        let anchor = match regulariser {
-            Regulariser::DistanceToInit => network.initial().parameters(),
-            _ => Vec::new(),
+        let host: Option<Box<dyn Engine>> = match (network.device().inner() == Device::flex(), network.precision()) {
+            (false, _) => None,
+            (true, Precision::F32) => boxed(HostEngine::<f32>::new(&network, samples, rule, coordinates)),
+            (true, Precision::F64) => boxed(HostEngine::<f64>::new(&network, samples, rule, coordinates)),
         };
-        let output_weight = output_weight(&network);
-        Self { network, samples, labels, loss, regulariser, lambda_mean, learning_rate, anchor, output_weight }
+        let engine = host.unwrap_or_else(|| Box::new(TensorEngine::new(network, samples, rule)));
+        Self { engine, initial: &samples.initial, labels, loss }
     }
 
     /// The network as trained so far.
-    pub fn network(&self) -> &Network {
-        &self.network
+    pub fn network(&self) -> Network {
+        self.engine.network()
+    }
+
+    /// What the descent needs, beside the network, to be resumed exactly.
+    pub fn coordinates(&self) -> Option<Array2<f64>> {
+        self.engine.coordinates()
     }
 
     /// One step on the samples `batch`; returns the mean loss over the batch before it.
     pub fn step(&mut self, batch: &[usize]) -> Result<f64, Error> {
-        let inputs = self.batch(batch);
-        let output = self.network.forward(inputs.autodiff());
-        let host = to_host(output.clone().inner())?;
-        let centred: Vec<f64> = batch.iter().zip(host.column(0)).map(|(&i, f)| f - self.samples.initial[i]).collect();
+        let outputs = self.engine.forward(batch)?;
+        let centred: Vec<f64> = batch.iter().zip(outputs).map(|(&i, f)| f - self.initial[i]).collect();
         let labels: Vec<f64> = batch.iter().map(|&i| self.labels[i]).collect();
-        let loss = self.loss.mean(&centred, &labels);
-
         // The chain rule's first factor comes from the loss itself, so that network and machine share one loss.
         let scale = 1.0 / batch.len() as f64;
-        let push = Array1::from_iter(centred.iter().zip(&labels).map(|(&z, &y)| scale * self.loss.derivative(z, y)));
-        let push = to_tensor(push.view().insert_axis(Axis(1)), self.network.precision(), &output.device().inner());
-        let gradients = (output * push.autodiff()).sum().backward();
-        self.update(self.network.gradients(&gradients));
-        Ok(loss)
+        let push: Vec<f64> = centred.iter().zip(&labels).map(|(&z, &y)| scale * self.loss.derivative(z, y)).collect();
+        self.engine.backward(&push)?;
+        Ok(self.loss.mean(&centred, &labels))
+    }
+}
+
+fn boxed<'a>(engine: Option<impl Engine + 'a>) -> Option<Box<dyn Engine + 'a>> {
+    engine.map(|engine| Box::new(engine) as Box<dyn Engine>)
+}
+
+/// Any network on any backend, by automatic differentiation.
+pub(super) struct TensorEngine<'a> {
+    network: Network,
+    samples: &'a Samples,
+    rule: Rule,
+    /// The parameters that the regulariser pulls towards, in the order of [`Network::parameters`].
+    anchor: Vec<Tensor<1>>,
+    /// The index of the output layer's weights among the parameters, and their fan-in.
+    output_weight: (usize, usize),
+    /// The outputs of the last forward pass, with their graph.
+    output: Option<Tensor<2>>,
+}
+
+impl<'a> TensorEngine<'a> {
+    pub(super) fn new(network: Network, samples: &'a Samples, rule: Rule) -> Self {
+        let anchor = match rule.regulariser {
+            Regulariser::DistanceToInit => network.initial().parameters(),
+            _ => Vec::new(),
+        };
+        let output_weight = output_weight(&network);
+        Self { network, samples, rule, anchor, output_weight, output: None }
     }
 
     fn batch(&self, batch: &[usize]) -> Tensor<2> {
@@ -108,24 +188,55 @@ impl<'a> NetworkDescent<'a> {
         inputs.clone().select(0, indices)
     }
 
-    fn update(&mut self, gradients: Vec<Tensor<1>>) {
-        let (rate, decay) = (self.learning_rate, self.learning_rate * self.lambda_mean);
-        let network = self.network.clone();
+    /// A step with these gradients, one per parameter.
+    fn update(&mut self, gradients: impl IntoIterator<Item = Tensor<1>>) {
+        let Rule { regulariser, lambda_mean, learning_rate: rate } = self.rule;
+        let decay = rate * lambda_mean;
         let mut gradients = gradients.into_iter();
-        self.network = network.map_parameters(&mut |index, weight| {
-            let gradient = gradients.next().expect("one gradient per parameter");
-            match self.regulariser {
+        self.network = self.network.clone().map_parameters(&mut |index, weight| {
+            let pulled = match regulariser {
                 Regulariser::DistanceToInit if decay > 0.0 => {
                     let pull = self.anchor[index].clone() - weight.clone();
-                    weight - gradient * rate + pull * decay
+                    weight + pull * decay
                 }
                 Regulariser::LastLayer if index == self.output_weight.0 => {
                     // d/dw of lambda/2 |w / sqrt(m)|^2 is lambda w / m.
-                    weight * (1.0 - decay / self.output_weight.1 as f64) - gradient * rate
+                    weight * (1.0 - decay / self.output_weight.1 as f64)
                 }
-                _ => weight - gradient * rate,
+                _ => weight,
+            };
+            // No gradients are given when the loss pushes no sample.
+            match gradients.next() {
+                Some(gradient) => pulled - gradient * rate,
+                None => pulled,
             }
         });
+    }
+}
+
+impl Engine for TensorEngine<'_> {
+    fn forward(&mut self, batch: &[usize]) -> Result<Vec<f64>, Error> {
+        let output = self.network.forward(self.batch(batch).autodiff());
+        let host = to_host(output.clone().inner())?;
+        self.output = Some(output);
+        Ok(host.column(0).to_vec())
+    }
+
+    fn backward(&mut self, push: &[f64]) -> Result<(), Error> {
+        let Some(output) = self.output.take().filter(|_| push.iter().any(|&p| p != 0.0)) else {
+            self.update([]);
+            return Ok(());
+        };
+        let push = ArrayView1::from(push).insert_axis(Axis(1));
+        let push = to_tensor(push, self.network.precision(), &output.device().inner());
+        let gradients = (output * push.autodiff()).sum().backward();
+        let gradients = self.network.gradients(&gradients);
+        self.update(gradients);
+        Ok(())
+    }
+
+    fn network(&self) -> Network {
+        self.network.clone()
     }
 }
 
