@@ -164,11 +164,20 @@ pub struct RecordConfig {
     /// Training samples on which the change of the empirical kernel is measured; 0 leaves it out.
     #[serde(default = "defaults::kernel_samples")]
     pub kernel_samples: usize,
+    /// Train the linearised network too, which needs the network's own kernel at initialisation: the gap splits in
+    /// two, the change of the network's kernel and that kernel's difference from the machine's.
+    #[serde(default = "defaults::linearised")]
+    pub linearised: bool,
 }
 
 impl Default for RecordConfig {
     fn default() -> Self {
-        Self { points: defaults::points(), probes: defaults::probes(), kernel_samples: defaults::kernel_samples() }
+        Self {
+            points: defaults::points(),
+            probes: defaults::probes(),
+            kernel_samples: defaults::kernel_samples(),
+            linearised: defaults::linearised(),
+        }
     }
 }
 
@@ -198,6 +207,10 @@ pub(crate) mod defaults {
 
     pub fn kernel_samples() -> usize {
         64
+    }
+
+    pub fn linearised() -> bool {
+        true
     }
 }
 

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{Array1, Array2};
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use serde::{Deserialize, Serialize};
 use widenet_model::Network;
 
 use crate::error::Error;
 use crate::run_folder::{RunFolder, write_whole};
+use crate::train::linearised::Linearised;
 use crate::train::record::Record;
 
 const FOLDER: &str = "checkpoint";
@@ -27,6 +28,8 @@ pub struct Checkpoint {
     pub coordinates: Option<Array2<f64>>,
     /// The machine's coefficients, `[n]`.
     pub coefficients: Array1<f64>,
+    /// The linearised network, if it is trained too.
+    pub linearised: Option<Linearised>,
     /// What was recorded so far.
     pub records: Vec<Record>,
 }
@@ -35,22 +38,22 @@ pub struct Checkpoint {
 struct State {
     step: usize,
     coefficients: Vec<f64>,
+    linearised: Option<Linearised>,
     records: Vec<Record>,
 }
 
 impl Checkpoint {
     /// Writes a checkpoint whole, in place of the one before.
-    pub fn save(
-        folder: &RunFolder,
-        step: usize,
-        (network, coordinates): (&Network, Option<&Array2<f64>>),
-        coefficients: ArrayView1<f64>,
-        records: &[Record],
-    ) -> Result<(), Error> {
-        let state = State { step, coefficients: coefficients.to_vec(), records: records.to_vec() };
+    pub fn save(&self, folder: &RunFolder) -> Result<(), Error> {
+        let state = State {
+            step: self.step,
+            coefficients: self.coefficients.to_vec(),
+            linearised: self.linearised.clone(),
+            records: self.records.clone(),
+        };
         folder.write_folder(FOLDER, |path| {
-            network.save(&path.join(WEIGHTS))?;
-            if let Some(coordinates) = coordinates {
+            self.network.save(&path.join(WEIGHTS))?;
+            if let Some(coordinates) = &self.coordinates {
                 let mut bytes = Vec::new();
                 coordinates.write_npy(&mut bytes).map_err(|error| Error::file(path, error))?;
                 write_whole(&path.join(COORDINATES), &bytes)?;
@@ -90,6 +93,7 @@ impl Checkpoint {
             }
         };
         let coefficients = Array1::from_vec(state.coefficients);
-        Ok(Some(Self { step: state.step, network, coordinates, coefficients, records: state.records }))
+        let State { step, linearised, records, .. } = state;
+        Ok(Some(Self { step, network, coordinates, coefficients, linearised, records }))
     }
 }

@@ -1,12 +1,14 @@
 //! The linearised network, trained by the same steps as the network.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, s};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use widenet_data::Split;
 use widenet_machine::Loss;
-use widenet_model::{Network, Node, to_host};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel};
+use widenet_model::{DenseNode, Network, Node, to_host};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind};
 
 use crate::config::Regulariser;
 use crate::error::Error;
@@ -15,6 +17,9 @@ use crate::train::network::Rule;
 
 /// What the linearised network needs of the network at initialisation.
 pub struct Tangent {
+    rule: Rule,
+    /// The fan-in of the output layer, `m`.
+    width: usize,
     /// The tangent kernel.
     kernel: Arc<Kernels>,
     /// The part of the output layer's weights, where the regulariser treats them differently.
@@ -33,27 +38,29 @@ struct Last {
 
 impl Tangent {
     /// Computes it, given the tangent kernel at initialisation if that is known already.
-    pub fn new(
-        network: &Network,
-        data: &Split,
-        regulariser: Regulariser,
-        kernel: Option<Arc<Kernels>>,
-    ) -> Result<Self, Error> {
+    pub fn new(network: &Network, data: &Split, rule: Rule, kernel: Option<Arc<Kernels>>) -> Result<Self, Error> {
         let kernel = match kernel {
             Some(kernel) => kernel,
             None => Arc::new(Kernels::of(&EmpiricalKernel::new(network), data)?),
         };
-        let last = match regulariser {
+        let last = match rule.regulariser {
             Regulariser::LastLayer => Some(Last::new(network, data)?),
             _ => None,
         };
-        Ok(Self { kernel, last })
+        Ok(Self { rule, width: output_layer(network).weight.dims()[0], kernel, last })
+    }
+}
+
+fn output_layer(network: &Network) -> &DenseNode {
+    match network.nodes().last() {
+        Some(Node::Dense(output)) => output,
+        _ => unreachable!("the last layer is dense"),
     }
 }
 
 impl Last {
     fn new(network: &Network, data: &Split) -> Result<Self, Error> {
-        let Some(Node::Dense(output)) = network.nodes().last() else { unreachable!("the last layer is dense") };
+        let output = output_layer(network);
         // The regulariser leaves a bias alone: its part is taken out of kernel and output.
         let (bias, weight) = match &output.bias {
             None => (0.0, 0.0),
@@ -62,7 +69,7 @@ impl Last {
         let kernel = Kernels::of(&EmpiricalKernel::of_kind(network, EmpiricalKind::LastLayer), data)?;
         let kernel = Kernels { train: kernel.train - bias, test: kernel.test - bias };
         let outputs = |x: ArrayView2<f64>| -> Result<Array1<f64>, Error> {
-            Ok(crate::train::network::evaluate(&network.samples(x), |x| network.forward(x))? - weight)
+            Ok(crate::train::network::evaluate(&&network.samples(x), |x| network.forward(x))? - weight)
         };
         Ok(Self { kernel, train: outputs(data.train.inputs.view())?, test: outputs(data.test.inputs.view())? })
     }
@@ -96,20 +103,13 @@ impl Linearised {
         Self { coefficients: vec![0.0; samples], last: vec![0.0; samples], start: 1.0 }
     }
 
-    /// One step on the samples `batch`. `width` is the fan-in of the output layer.
-    pub fn step(
-        &mut self,
-        tangent: &Tangent,
-        labels: ArrayView1<f64>,
-        loss: &dyn Loss,
-        (rule, width): (Rule, usize),
-        batch: &[usize],
-    ) {
-        let outputs = self.train_outputs(tangent, Some(batch));
+    /// One step on the samples `batch`.
+    pub fn step(&mut self, tangent: &Tangent, labels: ArrayView1<f64>, loss: &dyn Loss, batch: &[usize]) {
+        let (outputs, rule) = (self.on_train(tangent, Some(batch)), tangent.rule);
         let decay = rule.learning_rate * rule.lambda_mean;
         let (all, last) = match rule.regulariser {
             Regulariser::DistanceToInit => (decay, decay),
-            Regulariser::LastLayer => (0.0, decay / width as f64),
+            Regulariser::LastLayer => (0.0, decay / tangent.width as f64),
             Regulariser::None => (0.0, 0.0),
         };
         self.coefficients.iter_mut().for_each(|alpha| *alpha *= 1.0 - all);
@@ -125,8 +125,12 @@ impl Linearised {
         }
     }
 
-    /// The centred outputs on the training samples, or those of a batch.
-    pub fn train_outputs(&self, tangent: &Tangent, batch: Option<&[usize]>) -> Array1<f64> {
+    /// The centred outputs on the training samples.
+    pub fn train_outputs(&self, tangent: &Tangent) -> Array1<f64> {
+        self.on_train(tangent, None)
+    }
+
+    fn on_train(&self, tangent: &Tangent, batch: Option<&[usize]>) -> Array1<f64> {
         let last = tangent.last.as_ref().map(|last| (&last.kernel.train, &last.train));
         self.outputs(&tangent.kernel.train, last, batch)
     }
@@ -147,11 +151,8 @@ impl Linearised {
         let difference = Array1::from_iter(self.last.iter().zip(&self.coefficients).map(|(a, alpha)| a - alpha));
         let output = |i: usize| {
             let all = kernel.row(i).dot(&coefficients);
-            last.map_or(all, |(kernel, start)| {
-                all + kernel.row(i).dot(&difference) + (self.start - 1.0) * start[i]
-            })
+            last.map_or(all, |(kernel, start)| all + kernel.row(i).dot(&difference) + (self.start - 1.0) * start[i])
         };
-        use rayon::prelude::*;
         let outputs: Vec<f64> = match batch {
             Some(batch) => batch.par_iter().map(|&i| output(i)).collect(),
             None => (0..kernel.nrows()).into_par_iter().map(output).collect(),
@@ -164,6 +165,7 @@ impl Linearised {
 mod tests {
     use super::*;
     use burn::tensor::{Device, Tensor};
+    use ndarray::s;
     use widenet_data::Dataset;
     use widenet_machine::Hinge;
     use widenet_model::{ArchitectureConfig, Precision, Shape, to_tensor};
@@ -188,11 +190,12 @@ mod tests {
         let network = Network::init(&config.build(Shape::Flat(5)).unwrap(), 3, Precision::F64, &Device::flex());
         let data = data();
         let (train, test) = (data.train.inputs.view(), data.test.inputs.view());
-        let (phi, phi_test) = (TangentFeatures::of(&network, train).unwrap(), TangentFeatures::of(&network, test).unwrap());
+        let (phi, phi_test) =
+            (TangentFeatures::of(&network, train).unwrap(), TangentFeatures::of(&network, test).unwrap());
         let start = network.parameters();
         for regulariser in [Regulariser::DistanceToInit, Regulariser::LastLayer, Regulariser::None] {
             let rule = Rule { regulariser, lambda_mean: 0.3, learning_rate: 0.5 };
-            let tangent = Tangent::new(&network, &data, regulariser, None).unwrap();
+            let tangent = Tangent::new(&network, &data, rule, None).unwrap();
             let mut linearised = Linearised::new(6);
             let mut weights = start.clone();
             let direction = |weights: &[Tensor<1>]| -> Vec<Tensor<1>> {
@@ -200,7 +203,7 @@ mod tests {
             };
             for step in 0..8 {
                 let batch: Vec<usize> = (0..4).map(|i| (i + 3 * step) % 6).collect();
-                linearised.step(&tangent, data.train.labels.view(), &Hinge, (rule, 4), &batch);
+                linearised.step(&tangent, data.train.labels.view(), &Hinge, &batch);
 
                 let outputs = to_host(phi.apply(&direction(&weights))).unwrap();
                 let mut push = Array2::zeros((6, 1));
@@ -224,7 +227,7 @@ mod tests {
                     assert!((found - expected).abs() < 1e-12, "{regulariser:?}: {found} is not {expected}");
                 }
             };
-            check(linearised.train_outputs(&tangent, None), &phi);
+            check(linearised.train_outputs(&tangent), &phi);
             check(linearised.test_outputs(&tangent), &phi_test);
         }
     }

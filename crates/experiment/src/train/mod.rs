@@ -4,12 +4,14 @@ mod batches;
 mod checkpoint;
 mod gram;
 mod host;
+mod linearised;
 pub mod network;
 mod output;
 mod pictures;
 mod record;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -20,15 +22,16 @@ use widenet_machine::{Descent, Objective, check_gram, check_labels};
 use widenet_model::{Architecture, Network, Shape};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
-use crate::config::{Config, KernelName};
+use crate::config::{Config, KernelName, Regulariser};
 use crate::data_source;
 use crate::error::Error;
 use crate::run_folder::{Existing, RunFolder};
 use batches::Batches;
 use checkpoint::Checkpoint;
+use linearised::{Linearised, Tangent};
 use network::{NetworkDescent, Rule, Samples};
 pub(crate) use output::BURN;
-use record::{Gap, Outputs, Record, Scores, grid, max_abs};
+use record::{Gap, LinearisedRecord, Outputs, Record, Scores, grid, max_abs};
 
 /// Seconds between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
@@ -154,32 +157,44 @@ impl Run<'_> {
         let Self { config, data, .. } = self;
         let started = Instant::now();
         let checkpoint = Checkpoint::load(self.folder.path(), data.train.len(), self.device)?;
-        let (first, network, coordinates, machine, mut records) = match checkpoint {
-            Some(saved) => {
-                eprintln!("resuming after step {}", saved.step);
-                (saved.step, saved.network, saved.coordinates, machine.resume(saved.coefficients), saved.records)
-            }
-            None => {
-                let network = Network::init(self.architecture, config.seed, config.precision, self.device);
-                (0, network, None, machine, Vec::new())
-            }
-        };
+        let resumed = checkpoint.is_some();
+        let Checkpoint { step: first, network, coordinates, coefficients, linearised, mut records } = checkpoint
+            .unwrap_or_else(|| Checkpoint {
+                step: 0,
+                network: Network::init(self.architecture, config.seed, config.precision, self.device),
+                coordinates: None,
+                coefficients: machine.coefficients().to_owned(),
+                linearised: config.record.linearised.then(|| Linearised::new(data.train.len())),
+                records: Vec::new(),
+            });
+        if resumed {
+            eprintln!("resuming after step {first}");
+        }
 
         let initial = network.initial();
-        let kernels = match saved {
-            Some(kernels) => kernels,
-            None => Kernels::compute(limit.as_ref().map(|kernel| kernel as &dyn Kernel), &initial, data)?,
-        };
+        let kernels = Arc::new(match (saved, &limit) {
+            (Some(kernels), _) => kernels,
+            (None, Some(limit)) => Kernels::of(limit, data)?,
+            (None, None) => Kernels::of(&EmpiricalKernel::new(&initial), data)?,
+        });
         check_gram(kernels.train.view(), data.train.labels.view())?;
+        let rule = Rule::of(config);
+        let tangent = match linearised {
+            None => None,
+            Some(_) => {
+                let known = (config.machine.kernel == KernelName::Empirical).then(|| kernels.clone());
+                Some(Tangent::new(&initial, data, rule, known)?)
+            }
+        };
         let kernel_seconds = started.elapsed().as_secs_f64();
 
         let (train, test) =
             (Samples::new(&network, data.train.inputs.view())?, Samples::new(&network, data.test.inputs.view())?);
-        let observer = Observer::new(self, &kernels, &train, &test, &initial)?;
+        let observer = Observer::new(self, (&kernels, tangent.as_ref()), &train, &test, &initial)?;
         let loss = config.objective.loss.loss();
-        let mut network =
-            NetworkDescent::new(network, &train, data.train.labels.view(), loss, Rule::of(config), coordinates);
-        let mut machine = machine;
+        let mut network = NetworkDescent::new(network, &train, data.train.labels.view(), loss, rule, coordinates);
+        let mut machine = machine.resume(coefficients);
+        let mut linearised = linearised;
         let mut batches =
             Batches::new(config.seed, data.train.len(), config.training.batch_size.map(std::num::NonZero::get));
 
@@ -193,7 +208,7 @@ impl Run<'_> {
         for step in first..=steps.min(stop_at.max(first)) {
             let recorded = records.last().is_some_and(|record: &Record| record.step >= step);
             if grid.binary_search(&step).is_ok() && !recorded {
-                let record = observer.record(step, &network.network(), &machine)?;
+                let record = observer.record(step, &network.network(), &machine, linearised.as_ref())?;
                 diverged = diverged.or_else(|| record.divergence());
                 progress.set_message(format!(
                     "loss {:.4}, machine {:.4}, gap {:.4}",
@@ -207,14 +222,16 @@ impl Run<'_> {
             }
             let stop = step == steps || step >= stop_at;
             if stop || saved.elapsed() >= CHECKPOINT_EVERY {
-                let coordinates = network.coordinates();
-                Checkpoint::save(
-                    self.folder,
+                let checkpoint = Checkpoint {
                     step,
-                    (&network.network(), coordinates.as_ref()),
-                    machine.coefficients(),
-                    &records,
-                )?;
+                    network: network.network(),
+                    coordinates: network.coordinates(),
+                    coefficients: machine.coefficients().to_owned(),
+                    linearised: linearised.clone(),
+                    records,
+                };
+                checkpoint.save(self.folder)?;
+                records = checkpoint.records;
                 saved = Instant::now();
             }
             if stop {
@@ -228,6 +245,9 @@ impl Run<'_> {
             }
             last_loss = loss_value;
             machine.step(kernels.train.view(), data.train.labels.view(), loss, batch);
+            if let (Some(linearised), Some(tangent)) = (&mut linearised, &tangent) {
+                linearised.step(tangent, data.train.labels.view(), loss, batch);
+            }
             progress.inc(1);
         }
         progress.finish_and_clear();
@@ -247,7 +267,7 @@ impl Run<'_> {
     }
 }
 
-/// The machine's kernel on the data.
+/// A kernel on the data.
 struct Kernels {
     /// `[n, n]`.
     train: Array2<f64>,
@@ -256,24 +276,19 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn compute(limit: Option<&dyn Kernel>, initial: &Network, data: &Split) -> Result<Self, Error> {
-        let empirical;
-        let kernel = match limit {
-            Some(limit) => limit,
-            None => {
-                empirical = EmpiricalKernel::new(initial);
-                &empirical
-            }
-        };
+    /// A kernel on the data.
+    fn of(kernel: &dyn Kernel, data: &Split) -> Result<Self, Error> {
         let (train, test) = (data.train.inputs.view(), data.test.inputs.view());
         Ok(Self { train: kernel.gram_symmetric(train)?, test: kernel.gram(test, train)? })
     }
 }
 
-/// Measures network and machine at one step.
+/// Measures network, machine and linearised network at one step.
 struct Observer<'a> {
     run: &'a Run<'a>,
+    /// The machine's kernel.
     kernels: &'a Kernels,
+    tangent: Option<&'a Tangent>,
     train: &'a Samples,
     test: &'a Samples,
     /// The empirical kernel at initialisation on the first training samples.
@@ -283,12 +298,12 @@ struct Observer<'a> {
 impl<'a> Observer<'a> {
     fn new(
         run: &'a Run<'a>,
-        kernels: &'a Kernels,
+        (kernels, tangent): (&'a Kernels, Option<&'a Tangent>),
         train: &'a Samples,
         test: &'a Samples,
         initial: &Network,
     ) -> Result<Self, Error> {
-        let observer = Self { run, kernels, train, test, initial_kernel: None };
+        let observer = Self { run, kernels, tangent, train, test, initial_kernel: None };
         let initial_kernel = match run.config.record.kernel_samples {
             0 => None,
             _ => Some(observer.empirical(initial)?),
@@ -302,7 +317,13 @@ impl<'a> Observer<'a> {
         Ok(EmpiricalKernel::new(network).gram_symmetric(samples)?)
     }
 
-    fn record(&self, step: usize, network: &Network, machine: &Descent) -> Result<Record, Error> {
+    fn record(
+        &self,
+        step: usize,
+        network: &Network,
+        machine: &Descent,
+        linearised: Option<&Linearised>,
+    ) -> Result<Record, Error> {
         let data = self.run.data;
         let loss = self.run.config.objective.loss.loss();
         let (f_train, f_test) = (self.train.outputs(network)?, self.test.outputs(network)?);
@@ -310,6 +331,15 @@ impl<'a> Observer<'a> {
         let f = Outputs { train: f_train.view(), test: f_test.view() };
         let g = Outputs { train: g_train.view(), test: g_test.view() };
         let labels = (data.train.labels.view(), data.test.labels.view());
+        let linearised = linearised.zip(self.tangent).map(|(linearised, tangent)| {
+            let (train, test) = (linearised.train_outputs(tangent), linearised.test_outputs(tangent));
+            let h = Outputs { train: train.view(), test: test.view() };
+            LinearisedRecord {
+                scores: Scores::of(&h, labels.0, labels.1, loss),
+                to_network: Gap::of(&f, &h),
+                to_machine: Gap::of(&h, &g),
+            }
+        });
         let kernel_change = match &self.initial_kernel {
             None => None,
             Some(initial) => {
@@ -322,6 +352,7 @@ impl<'a> Observer<'a> {
             network: Scores::of(&f, labels.0, labels.1, loss),
             machine: Scores::of(&g, labels.0, labels.1, loss),
             gap: Gap::of(&f, &g),
+            linearised,
             output_train_max_abs: max_abs(&f_train),
             kernel_change,
             probes: self.run.config.record.probes.iter().map(|&i| [f_test[i], g_test[i]]).collect(),
@@ -357,7 +388,13 @@ fn check_same_config(config: &Config, folder: &Path) -> Result<(), Error> {
 fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> Result<(), Error> {
     let (n, test) = (data.train.len() as u64, data.test.len() as u64);
     let weights = (architecture.parameter_count() as u64).saturating_mul(5 * config.precision.bytes());
-    let needed = weights.saturating_add(8 * n * (n + test));
+    // The machine's kernel, and the network's where it is another one, with the output layer's part where that counts.
+    let kernels = 1 + match (config.record.linearised, config.machine.kernel, config.objective.regulariser) {
+        (false, ..) => 0,
+        (true, kernel, Regulariser::LastLayer) => 1 + u64::from(kernel == KernelName::Limit),
+        (true, kernel, _) => u64::from(kernel == KernelName::Limit),
+    };
+    let needed = weights.saturating_add(kernels * 8 * n * (n + test));
     let what = || format!("training {} parameters on {n} samples", architecture.parameter_count());
     crate::memory::check(config.backend, needed, what)
 }

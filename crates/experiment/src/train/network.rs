@@ -45,7 +45,7 @@ impl Samples {
     }
 }
 
-fn evaluate(inputs: &Tensor<2>, forward: impl Fn(Tensor<2>) -> Tensor<2>) -> Result<Array1<f64>, Error> {
+pub(super) fn evaluate(inputs: &Tensor<2>, forward: impl Fn(Tensor<2>) -> Tensor<2>) -> Result<Array1<f64>, Error> {
     let mut outputs = Vec::new();
     for chunk in inputs.clone().split(ROWS, 0) {
         outputs.extend(to_host(forward(chunk))?.column(0));

@@ -14,7 +14,7 @@ use crate::gram_file::hash;
 use crate::kernel::KernelKind;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::RunFolder;
-use crate::train::record::Record;
+use crate::train::record::{Gap, Record, Scores};
 use crate::train::{Finished, Run, pictures, time};
 
 /// How long things took.
@@ -70,6 +70,7 @@ fn results(run: &Run, last: &Record, parameters: usize) -> Value {
         "network": last.network,
         "machine": last.machine,
         "gap": last.gap,
+        "linearised": last.linearised,
         "output": { "train_max_abs": last.output_train_max_abs },
         "kernel_change": last.kernel_change,
     })
@@ -117,7 +118,14 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
         header
             .extend(["train_loss", "test_loss", "train_accuracy", "test_accuracy"].map(|what| format!("{who}_{what}")));
     }
+    let linearised = records.iter().any(|record| record.linearised.is_some());
     header.extend(["gap_train_max", "gap_train_rms", "gap_test_max", "gap_test_rms"].map(String::from));
+    if linearised {
+        for what in ["network_linearised", "linearised_machine"] {
+            header.extend(["train_max", "train_rms", "test_max", "test_rms"].map(|kind| format!("gap_{what}_{kind}")));
+        }
+        header.extend(["train_loss", "test_loss"].map(|what| format!("linearised_{what}")));
+    }
     header.extend(["output_train_max_abs".into(), "kernel_change".into()]);
     for probe in &config.record.probes {
         header.extend([format!("network_probe_{probe}"), format!("machine_probe_{probe}")]);
@@ -129,8 +137,14 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
             let values = [scores.train_loss, scores.test_loss, scores.train_accuracy, scores.test_accuracy];
             row.extend(values.map(|value| value.to_string()));
         }
-        let gap = &record.gap;
-        row.extend([gap.train_max, gap.train_rms, gap.test_max, gap.test_rms].map(|value| value.to_string()));
+        let gaps = |gap: &Gap| [gap.train_max, gap.train_rms, gap.test_max, gap.test_rms];
+        row.extend(gaps(&record.gap).map(|value| value.to_string()));
+        if let Some(linearised) = &record.linearised {
+            row.extend(gaps(&linearised.to_network).map(|value| value.to_string()));
+            row.extend(gaps(&linearised.to_machine).map(|value| value.to_string()));
+            let Scores { train_loss, test_loss, .. } = linearised.scores;
+            row.extend([train_loss, test_loss].map(|value| value.to_string()));
+        }
         row.push(record.output_train_max_abs.to_string());
         row.push(record.kernel_change.map_or(String::new(), |value| value.to_string()));
         row.extend(record.probes.iter().flatten().map(|value| value.to_string()));
@@ -159,6 +173,14 @@ fn summary(run: &Run, last: &Record) -> String {
         last.gap.train_max, last.output_train_max_abs
     )
     .expect("a string takes everything");
+    if let Some(linearised) = &last.linearised {
+        writeln!(
+            text,
+            "of which network to linearised network {:.4}, and linearised network to machine {:.4}",
+            linearised.to_network.train_max, linearised.to_machine.train_max
+        )
+        .expect("a string takes everything");
+    }
     if let Some(change) = last.kernel_change {
         writeln!(text, "relative change of the tangent kernel: {change:.4}").expect("a string takes everything");
     }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::{Block, Report};
-use crate::train::record::{Record, Scores};
+use crate::train::record::{LinearisedRecord, Record, Scores};
 use crate::train::{Run, time};
 
 /// Draws every figure as SVG and PNG into `plots/`, and writes report.html.
@@ -54,6 +54,24 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
             Series::new("test, root mean square", over_steps(&|record| record.gap.test_rms)).mark(Mark::Dashed).slot(1),
         );
 
+    let mut figures = vec![outputs, gap];
+    if records.iter().any(|record| record.linearised.is_some()) {
+        let part = |value: fn(&LinearisedRecord) -> f64| {
+            over_steps(&move |record| record.linearised.as_ref().map_or(f64::NAN, value))
+        };
+        let axis = Axis::log("largest difference on training images");
+        figures.push(
+            Figure::new("gap-parts", "The two parts of the gap", steps(), axis)
+                .caption(
+                    "The linearised network stands between the two. It leaves the network as the network's kernel \
+                     changes, and the machine because a finite network's kernel is not the machine's.",
+                )
+                .series(Series::new("network to machine", over_steps(&|record| record.gap.train_max)).slot(0))
+                .series(Series::new("network to linearised network", part(|l| l.to_network.train_max)).slot(1))
+                .series(Series::new("linearised network to machine", part(|l| l.to_machine.train_max)).slot(2)),
+        );
+    }
+
     let loss = run.config.objective.loss.name();
     let losses = Figure::new("loss", "Loss", steps(), Axis::linear(format!("mean {loss} loss")))
         .caption("Both descend the same curve, on training and on test images.");
@@ -65,7 +83,7 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
     let accuracy = both(accuracy, |scores| scores.train_accuracy, "train", 0);
     let accuracy = both(accuracy, |scores| scores.test_accuracy, "test", 1);
 
-    let mut figures = vec![outputs, gap, losses, accuracy];
+    figures.extend([losses, accuracy]);
     if records.iter().any(|record| record.kernel_change.is_some()) {
         let change = over_steps(&|record| record.kernel_change.unwrap_or(f64::NAN));
         figures.push(

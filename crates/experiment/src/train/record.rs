@@ -30,7 +30,19 @@ pub struct Gap {
     pub test_rms: f64,
 }
 
-/// Both at one step.
+/// The linearised network between the two. The gap splits at it: from the network by the change of its kernel, from the
+/// machine by the kernel's difference from the machine's, at initialisation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinearisedRecord {
+    /// How well it does.
+    pub scores: Scores,
+    /// How far it is from the network.
+    pub to_network: Gap,
+    /// How far it is from the machine.
+    pub to_machine: Gap,
+}
+
+/// Network and machine at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Steps taken.
@@ -41,6 +53,8 @@ pub struct Record {
     pub machine: Scores,
     /// Their distance.
     pub gap: Gap,
+    /// The linearised network, if it is trained too.
+    pub linearised: Option<LinearisedRecord>,
     /// Largest |centred output| of the network over the training samples.
     pub output_train_max_abs: f64,
     /// `|K_t - K_0|_F / |K_0|_F` of the empirical kernel, where it is measured.

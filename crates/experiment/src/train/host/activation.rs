@@ -16,7 +16,7 @@ pub fn known(activation: Activation) -> bool {
 /// For a function that is not [`known`].
 pub fn apply<T: Real>(activation: Activation, z: &[T], a: &mut [T]) {
     let zero = T::zero();
-    match slopes(activation) {
+    match slopes::<T>(activation) {
         Some((below, above)) if below == zero && above == T::one() => each(z, a, |z| z.max(zero)),
         Some((below, above)) => each(z, a, |z| if z < zero { below * z } else { above * z }),
         None => match activation {
@@ -36,7 +36,7 @@ pub fn apply<T: Real>(activation: Activation, z: &[T], a: &mut [T]) {
 /// For a function that is not [`known`].
 pub fn gate<T: Real>(activation: Activation, z: &mut [T], factor: T, upstream: &[T]) {
     let (zero, one) = (T::zero(), T::one());
-    match slopes(activation) {
+    match slopes::<T>(activation) {
         Some((below, above)) => pair(z, upstream, |z, u| factor * u * if z > zero { above } else { below }),
         None => match activation {
             Activation::Sine => pair(z, upstream, |z, u| factor * u * z.cos()),

@@ -313,7 +313,7 @@ impl<T: Real> Hidden<T> {
     }
 
     /// Turns the first rows of `z` into derivatives, row by row: `z <- factor upstream phi'(z)`.
-    fn gate(&mut self, rows: usize, upstream: impl Fn(usize) -> (T, ArrayView1<'_, T>) + Sync + Send) {
+    fn gate<'a>(&mut self, rows: usize, upstream: impl Fn(usize) -> (T, ArrayView1<'a, T>) + Sync + Send) {
         let activation = self.activation;
         Zip::indexed(self.z.slice_mut(s![..rows, ..]).rows_mut()).par_for_each(|row, mut z| {
             let (factor, upstream) = upstream(row);

@@ -1,6 +1,7 @@
 //! A parameter that is updated where it lies.
 
-use ndarray::{Array2, ArrayView2, Axis, Zip};
+use ndarray::{Array2, ArrayView2, Zip};
+use rayon::prelude::*;
 
 use super::real::{Place, Real, product};
 
@@ -69,17 +70,17 @@ impl<T: Real> Parameter<T> {
 
     fn subtract_sum(&mut self, rate: T, factors: &[T], rows: ArrayView2<T>) {
         const COLUMNS: usize = 1024;
-        let mut value = self.value.view_mut().into_shape_with_order(rows.ncols()).expect("one number per column");
+        let value = self.value.as_slice_mut().expect("a row or a column has one order");
         // The sum first, in a buffer that stays in the cache: added one by one, small terms would be lost in w.
-        Zip::from(value.axis_chunks_iter_mut(Axis(0), COLUMNS))
-            .and(rows.axis_chunks_iter(Axis(1), COLUMNS))
-            .par_for_each(|mut value, rows| {
-                let mut sum = ndarray::Array1::<T>::zeros(value.len());
-                for (&factor, row) in factors.iter().zip(rows.rows()) {
-                    sum.scaled_add(factor, &row);
-                }
-                value.scaled_add(-rate, &sum);
-            });
+        value.par_chunks_mut(COLUMNS).enumerate().for_each(|(chunk, value)| {
+            let columns = chunk * COLUMNS..chunk * COLUMNS + value.len();
+            let mut sum = vec![T::zero(); value.len()];
+            for (&factor, row) in factors.iter().zip(rows.rows()) {
+                let row = row.to_slice().expect("row-major");
+                sum.iter_mut().zip(&row[columns.clone()]).for_each(|(sum, &x)| *sum += factor * x);
+            }
+            value.iter_mut().zip(&sum).for_each(|(w, &sum)| *w -= rate * sum);
+        });
     }
 }
 
