@@ -14,6 +14,7 @@ from torch import nn
 case = sys.argv[1]
 STEPS = 15
 torch.manual_seed(0)
+torch.set_num_threads(2)
 
 
 class Scaled(nn.Module):

@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use ndarray::{Array1, Array2};
 use rand::RngExt;
-use widenet::config::Regulariser;
+use widenet::config::{Parameters, Regulariser};
 use widenet::train::network::{NetworkDescent, Rule, Samples};
 use widenet_machine::EpsilonInsensitive;
 use widenet_model::{ArchitectureConfig, Network, Precision, Purpose, Shape, stream};
@@ -41,7 +41,8 @@ fn step_seconds(case: &Case) -> f64 {
     let label = |i: usize| if i.is_multiple_of(case.pushed) { 1.0 } else { 0.0 };
     let labels = Array1::from_shape_fn(case.samples, label);
     // Small enough that no sample gets there, or away from there, on the way.
-    let rule = Rule { regulariser: case.regulariser, lambda_mean: 1e-3, learning_rate: 1e-6 };
+    let rule =
+        Rule { regulariser: case.regulariser, lambda_mean: 1e-3, learning_rate: 1e-6, parameters: Parameters::All };
     let loss = EpsilonInsensitive::default();
     let mut descent = NetworkDescent::new(network, &samples, labels.view(), &loss, rule, None);
     let mut times = Vec::new();

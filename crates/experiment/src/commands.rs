@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
 use crate::run_folder::Existing;
+use crate::study::{StudyConfig, study};
 use crate::train::{Places, train};
 
 /// Wide neural networks and the kernel machines they become, trained side by side.
@@ -28,6 +29,7 @@ pub struct Cli {
 const EXAMPLES: &str = "Examples:
   widenet train configs/quickstart.toml
   widenet train configs/mlp.toml --set training.steps=500 --out artifacts/short
+  widenet study configs/study-gap.toml
   widenet compare configs/compare-mlp.toml
   widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
   widenet backends
@@ -39,6 +41,8 @@ Exit codes: 0 done, 1 failed, 2 bad usage or configuration.";
 enum Command {
     /// Train a network and its kernel machine on the same data and compare them
     Train(TrainArgs),
+    /// Measure a theorem: gaps over widths and seeds, convergence, path kernels, bounds
+    Study(StudyArgs),
     /// Compare the tangent kernels of networks of several widths with their infinite-width limit
     Compare(CompareArgs),
     // Its help stands at its arguments.
@@ -74,6 +78,19 @@ struct TrainArgs {
     /// Stop after this step, leaving a checkpoint to --resume from
     #[arg(long, value_name = "STEP")]
     stop_at: Option<usize>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  widenet study configs/study-table1.toml
+  widenet study configs/study-gap.toml --set study.gap.seeds=1 --out artifacts/one-seed
+  widenet study configs/study-gap.toml --resume")]
+struct StudyArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Go on with an interrupted study; its finished parts are kept
+    #[arg(long, conflicts_with = "force")]
+    resume: bool,
 }
 
 #[derive(Args)]
@@ -196,6 +213,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train_command(args),
         Command::Compare(args) => compare_command(args),
+        Command::Study(args) => study_command(args),
         Command::Kernel(args) => kernel_command(*args),
         Command::Backends { json } => backends(json),
         Command::Data(args) => match args.action {
@@ -217,6 +235,17 @@ fn train_command(args: TrainArgs) -> Result<(), Error> {
         places.existing = Existing::Resume;
     }
     train(&config, &places)?.print(args.run.json);
+    Ok(())
+}
+
+fn study_command(args: StudyArgs) -> Result<(), Error> {
+    let mut config: StudyConfig = load(&args.run.config, &args.run.overrides)?;
+    args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    let mut places = args.run.places(&config.name);
+    if args.resume {
+        places.existing = Existing::Resume;
+    }
+    study(&config, &places)?.print(args.run.json);
     Ok(())
 }
 

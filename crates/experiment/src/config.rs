@@ -113,6 +113,20 @@ pub struct TrainingConfig {
     /// Samples in a batch; the full training set if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<NonZeroUsize>,
+    /// Which of the network's parameters are trained.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+/// Which of a network's parameters are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parameters {
+    /// All of them: the wide network becomes the machine with the tangent kernel.
+    #[default]
+    All,
+    /// The output layer's alone: the wide network becomes the machine with the NNGP kernel.
+    LastLayer,
 }
 
 /// The kernel machine beside the network.
@@ -137,7 +151,10 @@ pub enum KernelName {
     /// The infinite-width tangent kernel of the architecture.
     #[default]
     Limit,
-    /// The network's own tangent kernel at initialisation.
+    /// The infinite-width covariance of the architecture's outputs over random weights, which is the kernel of a network
+    /// of which the output layer alone is trained.
+    Nngp,
+    /// The network's own kernel at initialisation: of the parameters that are trained.
     Empirical,
 }
 
@@ -146,6 +163,7 @@ impl KernelName {
     pub fn name(self) -> &'static str {
         match self {
             KernelName::Limit => "limit",
+            KernelName::Nngp => "nngp",
             KernelName::Empirical => "empirical",
         }
     }
@@ -222,7 +240,7 @@ pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
     Err(serde::de::Error::custom(format!("{value} is not a finite number > 0")))
 }
 
-fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(crate) fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
     if value.is_finite() && value >= 0.0 {
         return Ok(value);

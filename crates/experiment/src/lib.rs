@@ -14,4 +14,6 @@ pub mod plot;
 pub mod probe;
 pub mod report;
 pub mod run_folder;
+pub mod slope;
+pub mod study;
 pub mod train;

@@ -14,7 +14,9 @@
 //! # }
 //! ```
 
+use crate::error::Error;
 use crate::plot::{Figure, HeatMaps, PlotError, escape};
+use crate::run_folder::RunFolder;
 
 /// The style sheet, for light and dark screens, narrow and wide, and for paper.
 const STYLE: &str = include_str!("../assets/report.css");
@@ -96,6 +98,29 @@ impl Report {
     /// Adds a highlighted line.
     pub fn note(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Note(text.into()));
+    }
+
+    /// Writes the document as report.html, and every picture in it as SVG and PNG into `plots/`.
+    ///
+    /// # Errors
+    ///
+    /// When a picture cannot be drawn or a file not written.
+    pub fn write(&self, folder: &RunFolder) -> Result<(), Error> {
+        folder.write_folder("plots", |folder| {
+            for block in &self.blocks {
+                let (name, svg, png) = match block {
+                    Block::Figure(figure) => (&figure.name, figure.svg()?, figure.png()?),
+                    Block::HeatMaps(maps) => (&maps.name, maps.svg()?, maps.png()?),
+                    _ => continue,
+                };
+                for (extension, bytes) in [("svg", svg.as_bytes()), ("png", &png)] {
+                    let path = folder.join(format!("{name}.{extension}"));
+                    std::fs::write(&path, bytes).map_err(|error| Error::file(path, error))?;
+                }
+            }
+            Ok(())
+        })?;
+        folder.write("report.html", self.html()?.as_bytes())
     }
 
     /// The whole document. It loads nothing from elsewhere and runs no script.

@@ -12,6 +12,9 @@ pub enum MachineError {
     /// There is nothing to train on.
     #[error("there are no training samples")]
     NoSamples,
+    /// A probability of failure that is none.
+    #[error("delta is {0}: it must lie between 0 and 1")]
+    Delta(f64),
     /// The step size is not a number > 0.
     #[error("the learning rate is {0}: it must be a finite number > 0")]
     LearningRate(f64),

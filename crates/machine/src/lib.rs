@@ -31,20 +31,24 @@
 //! # Ok::<(), widenet_machine::MachineError>(())
 //! ```
 
+mod bound;
 mod check;
 mod duality;
 mod dynamics;
 mod error;
 mod loss;
 mod objective;
+mod path_kernel;
 mod saved;
 mod solver;
 
+pub use bound::RiskBound;
 pub use check::{check_gram, check_kernel, check_labels, check_labels_for, check_positive};
 pub use duality::Objectives;
 pub use dynamics::{Decay, Descent};
 pub use error::MachineError;
 pub use loss::{EpsilonInsensitive, Hinge, Labels, Logistic, Loss, LossConfig, Squared, SquaredHinge};
 pub use objective::Objective;
+pub use path_kernel::PathKernel;
 pub use saved::{SavedMachine, SavedMachineError, Task};
 pub use solver::{Options, Ridge, Solution, Stop, solve};

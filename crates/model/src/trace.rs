@@ -68,6 +68,27 @@ pub enum LayerDerivative {
     },
 }
 
+impl LayerDerivative {
+    /// The derivative with respect to the layer's parameters, summed over the samples: flat vectors in the order of
+    /// [`Network::parameters`](crate::Network::parameters), the weights' and, if the layer has biases, theirs.
+    pub fn gradient(&self) -> Vec<Tensor<1>> {
+        match self {
+            Self::Dense { node, input, derivative } => {
+                let weight = (input.clone() * node.w_scale).transpose().matmul(derivative.clone()).flatten(0, 1);
+                let bias = node.bias.as_ref().map(|_| derivative.clone().sum_dim(0).flatten(0, 1) * node.b_scale);
+                std::iter::once(weight).chain(bias).collect()
+            }
+            Self::Conv { node, input, derivative } => {
+                let rows = input.weight_derivatives(derivative.clone()).sum_dim(0).flatten(0, 1);
+                let weight = node.from_windows_order(rows) * node.w_scale;
+                let channels = derivative.dims()[3];
+                let bias = || derivative.clone().reshape([-1, channels as i32]).sum_dim(0).flatten(0, 1) * node.b_scale;
+                std::iter::once(weight).chain(node.bias.as_ref().map(|_| bias())).collect()
+            }
+        }
+    }
+}
+
 impl Trace {
     /// Runs nodes on samples `[n, d]`.
     pub(crate) fn new(nodes: &[Node], input: Shape, x: Tensor<2>) -> Self {

@@ -5,7 +5,6 @@ mod measures;
 mod movement;
 mod output;
 mod pictures;
-mod slope;
 
 use std::time::Instant;
 
@@ -23,9 +22,9 @@ use crate::error::Error;
 use crate::run_folder::RunFolder;
 use crate::train::{Finished, Places};
 
+pub use crate::slope::{Slope, student};
 pub use config::{CompareConfig, MovementConfig, SamplesConfig, WidthsConfig};
 pub use measures::{LEADING, Measures, Spectrum, alignment, largest_error, relative_error};
-pub use slope::{Slope, student};
 
 /// Compares networks with their limit as `config` says.
 ///
@@ -222,7 +221,7 @@ fn samples(config: &CompareConfig, places: &Places) -> Result<Dataset, Error> {
 }
 
 /// The seeds of a width's networks. They do not repeat over widths, so that all networks are independent.
-fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
+pub(crate) fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
     let mut stream = stream(seed, Purpose::Networks, width as u64);
     // 32 bits: such a number is the same in TOML, JSON and everything that reads them.
     (0..count).map(|_| u64::from(stream.next_u32())).collect()

@@ -5,7 +5,7 @@ use widenet_model::{Architecture, Network};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
 use super::{MovementConfig, Setup, relative_error};
-use crate::config::Regulariser;
+use crate::config::{Parameters, Regulariser};
 use crate::error::Error;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 
@@ -21,7 +21,12 @@ pub fn relative_change(
     let samples = Samples::new(&network, data.inputs.view())?;
     let before = EmpiricalKernel::new(&network.initial()).gram_symmetric(data.inputs.view())?;
     let loss = training.loss.loss();
-    let free = Rule { regulariser: Regulariser::None, lambda_mean: 0.0, learning_rate: training.learning_rate };
+    let free = Rule {
+        regulariser: Regulariser::None,
+        lambda_mean: 0.0,
+        learning_rate: training.learning_rate,
+        parameters: Parameters::All,
+    };
     let mut descent = NetworkDescent::new(network, &samples, data.labels.view(), loss, free, None);
     let all: Vec<usize> = (0..data.len()).collect();
     for step in 1..=training.steps.get() {

@@ -16,22 +16,7 @@ const BINS: usize = 24;
 
 /// Draws every figure as SVG and PNG into `plots/`, and writes report.html.
 pub fn write(folder: &RunFolder, setup: &Setup, comparison: &Comparison) -> Result<(), Error> {
-    let blocks = pictures(setup, comparison);
-    folder.write_folder("plots", |folder| {
-        for block in &blocks {
-            let (name, svg, png) = match block {
-                Block::Figure(figure) => (&figure.name, figure.svg()?, figure.png()?),
-                Block::HeatMaps(maps) => (&maps.name, maps.svg()?, maps.png()?),
-                _ => continue,
-            };
-            for (extension, bytes) in [("svg", svg.as_bytes()), ("png", &png)] {
-                let path = folder.join(format!("{name}.{extension}"));
-                std::fs::write(&path, bytes).map_err(|error| Error::file(path, error))?;
-            }
-        }
-        Ok(())
-    })?;
-    folder.write("report.html", report(setup, comparison, blocks).html()?.as_bytes())
+    report(setup, comparison, pictures(setup, comparison)).write(folder)
 }
 
 /// The figures, in the order of the report.

@@ -6,7 +6,7 @@ use std::path::Path;
 use widenet_data::Split;
 use widenet_model::Architecture;
 
-use crate::config::{Config, KernelName};
+use crate::config::{Config, KernelName, Parameters};
 use crate::error::Error;
 use crate::gram_file::{GramFile, test_key};
 use crate::kernel::KernelKind;
@@ -23,7 +23,7 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
     let other = |what: String| Error::Setting(format!("machine.gram: {} is {what}", path.display()));
     let width = architecture.width().and_then(NonZeroUsize::new);
     let key = match (config.machine.kernel, width) {
-        (KernelName::Limit, _) => "limit".to_string(),
+        (KernelName::Limit | KernelName::Nngp, _) => "limit".to_string(),
         (KernelName::Empirical, Some(width)) => format!("width_{width}"),
         (KernelName::Empirical, None) => return Err(Error::Setting("machine.gram: there is no width to find".into())),
     };
@@ -39,8 +39,12 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
     if same.as_ref() != Some(architecture) {
         return Err(other("of another architecture".into()));
     }
-    if metadata.kind != KernelKind::Ntk {
-        return Err(other(format!("the {} kernel, not the tangent kernel", metadata.kind.name())));
+    let kind = match (config.machine.kernel, config.training.parameters) {
+        (KernelName::Limit, _) | (KernelName::Empirical, Parameters::All) => KernelKind::Ntk,
+        (KernelName::Nngp, _) | (KernelName::Empirical, Parameters::LastLayer) => KernelKind::Nngp,
+    };
+    if metadata.kind != kind {
+        return Err(other(format!("the {} kernel, not the {}", metadata.kind.name(), kind.name())));
     }
     let one = (config.seed, 1);
     if config.machine.kernel == KernelName::Empirical && (metadata.seed, metadata.samples) != one {

@@ -12,8 +12,8 @@ use widenet_tangent::{EmpiricalKernel, EmpiricalKind};
 
 use crate::config::Regulariser;
 use crate::error::Error;
-use crate::train::Kernels;
 use crate::train::network::Rule;
+use crate::train::{Kernels, own_kernel};
 
 /// What the linearised network needs of the network at initialisation.
 pub struct Tangent {
@@ -41,7 +41,7 @@ impl Tangent {
     pub fn new(network: &Network, data: &Split, rule: Rule, kernel: Option<Arc<Kernels>>) -> Result<Self, Error> {
         let kernel = match kernel {
             Some(kernel) => kernel,
-            None => Arc::new(Kernels::of(&EmpiricalKernel::new(network), data)?),
+            None => Arc::new(Kernels::of(&own_kernel(network, rule.parameters), data)?),
         };
         let last = match rule.regulariser {
             Regulariser::LastLayer => Some(Last::new(network, data)?),
@@ -55,6 +55,13 @@ fn output_layer(network: &Network) -> &DenseNode {
     match network.nodes().last() {
         Some(Node::Dense(output)) => output,
         _ => unreachable!("the last layer is dense"),
+    }
+}
+
+impl Tangent {
+    /// The fan-in `m` of the output layer.
+    pub fn width(&self) -> usize {
+        self.width
     }
 }
 
@@ -164,6 +171,7 @@ impl Linearised {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Parameters;
     use burn::tensor::{Device, Tensor};
     use ndarray::s;
     use widenet_data::Dataset;
@@ -194,7 +202,7 @@ mod tests {
             (TangentFeatures::of(&network, train).unwrap(), TangentFeatures::of(&network, test).unwrap());
         let start = network.parameters();
         for regulariser in [Regulariser::DistanceToInit, Regulariser::LastLayer, Regulariser::None] {
-            let rule = Rule { regulariser, lambda_mean: 0.3, learning_rate: 0.5 };
+            let rule = Rule { regulariser, lambda_mean: 0.3, learning_rate: 0.5, parameters: Parameters::All };
             let tangent = Tangent::new(&network, &data, rule, None).unwrap();
             let mut linearised = Linearised::new(6);
             let mut weights = start.clone();

@@ -4,11 +4,11 @@ mod batches;
 mod checkpoint;
 mod gram;
 mod host;
-mod linearised;
+pub(crate) mod linearised;
 pub mod network;
 mod output;
 mod pictures;
-mod record;
+pub(crate) mod record;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels};
 use widenet_model::{Architecture, Network, Shape};
-use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, LimitKind};
 
-use crate::config::{Config, KernelName, Regulariser};
+use crate::config::{Config, KernelName, Parameters, Regulariser};
 use crate::data_source;
 use crate::error::Error;
 use crate::run_folder::{Existing, RunFolder};
@@ -95,6 +95,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let machine = Descent::new(objective, config.training.learning_rate, config.machine.decay)?;
     let limit = match config.machine.kernel {
         KernelName::Limit => Some(LimitKernel::new(&architecture, LimitKind::Ntk)?),
+        KernelName::Nngp => Some(LimitKernel::new(&architecture, LimitKind::Nngp)?),
         KernelName::Empirical => None,
     };
     let saved =
@@ -175,7 +176,7 @@ impl Run<'_> {
         let kernels = Arc::new(match (saved, &limit) {
             (Some(kernels), _) => kernels,
             (None, Some(limit)) => Kernels::of(limit, data)?,
-            (None, None) => Kernels::of(&EmpiricalKernel::new(&initial), data)?,
+            (None, None) => Kernels::of(&own_kernel(&initial, config.training.parameters), data)?,
         });
         check_gram(kernels.train.view(), data.train.labels.view())?;
         let rule = Rule::of(config);
@@ -267,17 +268,26 @@ impl Run<'_> {
     }
 }
 
+/// A network's kernel at its present weights, of the parameters that are trained.
+pub(crate) fn own_kernel(network: &Network, parameters: Parameters) -> EmpiricalKernel {
+    let kind = match parameters {
+        Parameters::All => EmpiricalKind::Tangent,
+        Parameters::LastLayer => EmpiricalKind::LastLayer,
+    };
+    EmpiricalKernel::of_kind(network, kind)
+}
+
 /// A kernel on the data.
-struct Kernels {
+pub(crate) struct Kernels {
     /// `[n, n]`.
-    train: Array2<f64>,
+    pub train: Array2<f64>,
     /// `[n_test, n]`.
-    test: Array2<f64>,
+    pub test: Array2<f64>,
 }
 
 impl Kernels {
     /// A kernel on the data.
-    fn of(kernel: &dyn Kernel, data: &Split) -> Result<Self, Error> {
+    pub fn of(kernel: &dyn Kernel, data: &Split) -> Result<Self, Error> {
         let (train, test) = (data.train.inputs.view(), data.test.inputs.view());
         Ok(Self { train: kernel.gram_symmetric(train)?, test: kernel.gram(test, train)? })
     }
@@ -314,7 +324,7 @@ impl<'a> Observer<'a> {
     fn empirical(&self, network: &Network) -> Result<Array2<f64>, Error> {
         let count = self.run.config.record.kernel_samples.min(self.run.data.train.len());
         let samples = self.run.data.train.inputs.slice(s![..count, ..]);
-        Ok(EmpiricalKernel::new(network).gram_symmetric(samples)?)
+        Ok(own_kernel(network, self.run.config.training.parameters).gram_symmetric(samples)?)
     }
 
     fn record(
@@ -391,8 +401,8 @@ fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> R
     // The machine's kernel, and the network's where it is another one, with the output layer's part where that counts.
     let kernels = 1 + match (config.record.linearised, config.machine.kernel, config.objective.regulariser) {
         (false, ..) => 0,
-        (true, kernel, Regulariser::LastLayer) => 1 + u64::from(kernel == KernelName::Limit),
-        (true, kernel, _) => u64::from(kernel == KernelName::Limit),
+        (true, kernel, Regulariser::LastLayer) => 1 + u64::from(kernel != KernelName::Empirical),
+        (true, kernel, _) => u64::from(kernel != KernelName::Empirical),
     };
     let needed = weights.saturating_add(kernels * 8 * n * (n + test));
     let what = || format!("training {} parameters on {n} samples", architecture.parameter_count());

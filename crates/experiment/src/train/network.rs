@@ -3,9 +3,9 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use widenet_machine::Loss;
-use widenet_model::{Layer, Network, Precision, to_host, to_tensor};
+use widenet_model::{Layer, LayerDerivative, Network, Precision, Trace, to_host, to_tensor};
 
-use crate::config::{Config, ObjectiveConfig, Regulariser};
+use crate::config::{Config, ObjectiveConfig, Parameters, Regulariser, TrainingConfig};
 use crate::error::Error;
 use crate::train::host::{HostEngine, Real};
 
@@ -62,13 +62,16 @@ pub struct Rule {
     pub lambda_mean: f64,
     /// Step size in the mean form.
     pub learning_rate: f64,
+    /// Which parameters are trained.
+    pub parameters: Parameters,
 }
 
 impl Rule {
     /// The rule of a configuration.
     pub fn of(config: &Config) -> Self {
         let ObjectiveConfig { lambda_mean, regulariser, .. } = config.objective;
-        Self { regulariser, lambda_mean, learning_rate: config.training.learning_rate }
+        let TrainingConfig { learning_rate, parameters, .. } = config.training;
+        Self { regulariser, lambda_mean, learning_rate, parameters }
     }
 }
 
@@ -106,10 +109,11 @@ pub struct NetworkDescent<'a> {
     initial: &'a Array1<f64>,
     labels: ArrayView1<'a, f64>,
     loss: &'a dyn Loss,
+    outputs: Vec<f64>,
 }
 
 impl<'a> NetworkDescent<'a> {
-    /// Prepares to train `network` (on a device with autodiff) on samples with labels `[n]`. `coordinates` are those of
+    /// Prepares to train `network` on samples with labels `[n]`. `coordinates` are those of
     /// a descent that is resumed ([`NetworkDescent::coordinates`]).
     pub fn new(
         network: Network,
@@ -125,7 +129,7 @@ impl<'a> NetworkDescent<'a> {
             (true, Precision::F64) => boxed(HostEngine::<f64>::new(&network, samples, rule, coordinates)),
         };
         let engine = host.unwrap_or_else(|| Box::new(TensorEngine::new(network, samples, rule)));
-        Self { engine, initial: &samples.initial, labels, loss }
+        Self { engine, initial: &samples.initial, labels, loss, outputs: Vec::new() }
     }
 
     /// The network as trained so far.
@@ -147,7 +151,14 @@ impl<'a> NetworkDescent<'a> {
         let scale = 1.0 / batch.len() as f64;
         let push: Vec<f64> = centred.iter().zip(&labels).map(|(&z, &y)| scale * self.loss.derivative(z, y)).collect();
         self.engine.backward(&push)?;
-        Ok(self.loss.mean(&centred, &labels))
+        let loss = self.loss.mean(&centred, &labels);
+        self.outputs = centred;
+        Ok(loss)
+    }
+
+    /// The centred outputs on the samples of the last step's batch, before that step.
+    pub fn outputs(&self) -> &[f64] {
+        &self.outputs
     }
 }
 
@@ -155,7 +166,7 @@ fn boxed<'a>(engine: Option<impl Engine + 'a>) -> Option<Box<dyn Engine + 'a>> {
     engine.map(|engine| Box::new(engine) as Box<dyn Engine>)
 }
 
-/// Any network on any backend, by automatic differentiation.
+/// Any network on any backend, with one tensor operation after the other.
 pub(super) struct TensorEngine<'a> {
     network: Network,
     samples: &'a Samples,
@@ -164,8 +175,8 @@ pub(super) struct TensorEngine<'a> {
     anchor: Vec<Tensor<1>>,
     /// The index of the output layer's weights among the parameters, and their fan-in.
     output_weight: (usize, usize),
-    /// The outputs of the last forward pass, with their graph.
-    output: Option<Tensor<2>>,
+    /// The last forward pass.
+    trace: Option<Trace>,
 }
 
 impl<'a> TensorEngine<'a> {
@@ -175,7 +186,7 @@ impl<'a> TensorEngine<'a> {
             _ => Vec::new(),
         };
         let output_weight = output_weight(&network);
-        Self { network, samples, rule, anchor, output_weight, output: None }
+        Self { network, samples, rule, anchor, output_weight, trace: None }
     }
 
     fn batch(&self, batch: &[usize]) -> Tensor<2> {
@@ -190,10 +201,14 @@ impl<'a> TensorEngine<'a> {
 
     /// A step with these gradients, one per parameter.
     fn update(&mut self, gradients: impl IntoIterator<Item = Tensor<1>>) {
-        let Rule { regulariser, lambda_mean, learning_rate: rate } = self.rule;
+        let Rule { regulariser, lambda_mean, learning_rate: rate, parameters } = self.rule;
         let decay = rate * lambda_mean;
         let mut gradients = gradients.into_iter();
         self.network = self.network.clone().map_parameters(&mut |index, weight| {
+            let gradient = gradients.next();
+            if parameters == Parameters::LastLayer && index < self.output_weight.0 {
+                return weight;
+            }
             let pulled = match regulariser {
                 Regulariser::DistanceToInit if decay > 0.0 => {
                     let pull = self.anchor[index].clone() - weight.clone();
@@ -206,7 +221,7 @@ impl<'a> TensorEngine<'a> {
                 _ => weight,
             };
             // No gradients are given when the loss pushes no sample.
-            match gradients.next() {
+            match gradient {
                 Some(gradient) => pulled - gradient * rate,
                 None => pulled,
             }
@@ -216,22 +231,22 @@ impl<'a> TensorEngine<'a> {
 
 impl Engine for TensorEngine<'_> {
     fn forward(&mut self, batch: &[usize]) -> Result<Vec<f64>, Error> {
-        let output = self.network.forward(self.batch(batch).autodiff());
-        let host = to_host(output.clone().inner())?;
-        self.output = Some(output);
-        Ok(host.column(0).to_vec())
+        let trace = self.network.trace(self.batch(batch));
+        let outputs = to_host(trace.output().clone())?;
+        self.trace = Some(trace);
+        Ok(outputs.column(0).to_vec())
     }
 
     fn backward(&mut self, push: &[f64]) -> Result<(), Error> {
-        let Some(output) = self.output.take().filter(|_| push.iter().any(|&p| p != 0.0)) else {
+        let Some(trace) = self.trace.take().filter(|_| push.iter().any(|&p| p != 0.0)) else {
             self.update([]);
             return Ok(());
         };
         let push = ArrayView1::from(push).insert_axis(Axis(1));
-        let push = to_tensor(push, self.network.precision(), &output.device().inner());
-        let gradients = (output * push.autodiff()).sum().backward();
-        let gradients = self.network.gradients(&gradients);
-        self.update(gradients);
+        let push = to_tensor(push, self.network.precision(), &trace.output().device());
+        let layers = trace.pull_back(push);
+        drop(trace);
+        self.update(layers.iter().flat_map(LayerDerivative::gradient));
         Ok(())
     }
 

@@ -8,17 +8,7 @@ use crate::train::{Run, time};
 
 /// Draws every figure as SVG and PNG into `plots/`, and writes report.html.
 pub fn write(run: &Run, records: &[Record]) -> Result<(), Error> {
-    let figures = figures(run, records);
-    run.folder.write_folder("plots", |folder| {
-        for figure in &figures {
-            let path = |extension: &str| folder.join(format!("{}.{extension}", figure.name));
-            std::fs::write(path("svg"), figure.svg()?).map_err(|error| Error::file(path("svg"), error))?;
-            std::fs::write(path("png"), figure.png()?).map_err(|error| Error::file(path("png"), error))?;
-        }
-        Ok(())
-    })?;
-    let html = report(run, records, figures).html()?;
-    run.folder.write("report.html", html.as_bytes())
+    report(run, records, figures(run, records)).write(run.folder)
 }
 
 fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
@@ -108,7 +98,8 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
     let loss = |value: f64| format!("{value:.5}");
     let kernel = match config.machine.kernel {
         crate::config::KernelName::Limit => "the network's tangent kernel at infinite width, in closed form",
-        crate::config::KernelName::Empirical => "the network's own tangent kernel at initialisation",
+        crate::config::KernelName::Nngp => "the covariance of the network's outputs at infinite width, in closed form",
+        crate::config::KernelName::Empirical => "the network's own kernel at initialisation",
     };
     let mut blocks = vec![
         Block::Paragraph(format!(

@@ -7,8 +7,7 @@
 //! G_L = s (p w^T) o phi'(z_L)      G_l = s_{l+1} (G_{l+1} W_{l+1}^T) o phi'(z_l)      dW_l = s_l a_{l-1}^T G_l
 //! ```
 //!
-//! Automatic differentiation computes the same, but makes new tensors for every gradient and every updated weight.
-//! Here each weight is read once for the regulariser's pull and once for a matrix product that adds the gradient in
+//! Tensor operations compute the same, but make new tensors for every gradient and every updated weight. Here each weight is read once for the regulariser's pull and once for a matrix product that adds the gradient in
 //! place, and rows of samples that the loss does not push (`p_i = 0`) are left out of all products.
 
 mod activation;
@@ -19,7 +18,7 @@ use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, CowArray, Ix2, Zip, s};
 use widenet_model::{Activation, Layer, Network, Node, Operation};
 
-use crate::config::Regulariser;
+use crate::config::{Parameters, Regulariser};
 use crate::error::Error;
 use crate::train::network::{Engine, Rule, Samples};
 use parameter::{Parameter, Pull};
@@ -37,6 +36,7 @@ pub struct HostEngine<T> {
     hidden: Vec<Hidden<T>>,
     output: Output<T>,
     rate: T,
+    parameters: Parameters,
     /// The samples of the last forward pass.
     batch: Vec<usize>,
     /// `d / d a` of a hidden layer below the last.
@@ -178,6 +178,7 @@ impl<T: Real> HostEngine<T> {
             hidden: built,
             output,
             rate: T::of(rule.learning_rate),
+            parameters: rule.parameters,
             batch: Vec::new(),
             upstream: Array2::zeros((0, 0)),
         })
@@ -194,7 +195,11 @@ impl<T: Real> HostEngine<T> {
         }
         let inputs = layer_inputs(&self.inputs, &self.hidden, &active);
 
-        if let Some(last) = self.hidden.last_mut() {
+        let hidden = match self.parameters {
+            Parameters::All => self.hidden.len(),
+            Parameters::LastLayer => 0,
+        };
+        if let Some(last) = self.hidden[..hidden].last_mut() {
             let (weight, w_scale) = (self.output.weight.value.column(0), self.output.w_scale);
             last.gate(rows, |row| (w_scale * push[row], weight));
         }
@@ -204,7 +209,7 @@ impl<T: Real> HostEngine<T> {
             let push = ArrayView2::from_shape((rows, 1), &push).expect("one number per row");
             bias.step_row(self.rate * self.output.b_scale, push);
         }
-        for index in (0..self.hidden.len()).rev() {
+        for index in (0..hidden).rev() {
             let (below, rest) = self.hidden.split_at_mut(index);
             let layer = &mut rest[0];
             let Some(next) = below.last_mut() else {
@@ -427,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_of_automatic_differentiation() {
+    fn steps_are_those_of_tensors() {
         let architectures = [
             "mlp = { hidden = [7] }",
             "mlp = { hidden = [7, 6, 5], sigma_w = 1.4, sigma_b = 0.3 }",
@@ -442,7 +447,8 @@ mod tests {
         // Fewer samples than features (weights in coordinates of the samples), and more.
         for (config, (n, d)) in architectures.iter().flat_map(|config| [(config, (8, 11)), (config, (12, 5))]) {
             for regulariser in [Regulariser::DistanceToInit, Regulariser::LastLayer, Regulariser::None] {
-                let rule = Rule { regulariser, lambda_mean: 0.2, learning_rate: 0.3 };
+                let parameters = if config.contains("sigma_b = 0.5") { Parameters::LastLayer } else { Parameters::All };
+                let rule = Rule { regulariser, lambda_mean: 0.2, learning_rate: 0.3, parameters };
                 let network = network(config, d, Precision::F64);
                 let samples = Samples::new(&network, numbers(n, d).view()).unwrap();
                 let mut host = HostEngine::<f64>::new(&network, &samples, rule, None).expect("dense layers");
@@ -473,7 +479,12 @@ mod tests {
         for (config, (n, d)) in
             [("mlp = { hidden = [130, 70], sigma_b = 0.1 }", (33, 75)), ("mlp = { hidden = [257] }", (80, 65))]
         {
-            let rule = Rule { regulariser: Regulariser::DistanceToInit, lambda_mean: 0.1, learning_rate: 0.2 };
+            let rule = Rule {
+                regulariser: Regulariser::DistanceToInit,
+                lambda_mean: 0.1,
+                learning_rate: 0.2,
+                parameters: Parameters::All,
+            };
             let network = network(config, d, T::PRECISION);
             let samples = Samples::new(&network, numbers(n, d).view()).unwrap();
             let engine = || HostEngine::<T>::new(&network, &samples, rule, None).unwrap();
@@ -498,7 +509,12 @@ mod tests {
 
     #[test]
     fn a_descent_goes_on_from_its_coordinates() {
-        let rule = Rule { regulariser: Regulariser::DistanceToInit, lambda_mean: 0.1, learning_rate: 0.2 };
+        let rule = Rule {
+            regulariser: Regulariser::DistanceToInit,
+            lambda_mean: 0.1,
+            learning_rate: 0.2,
+            parameters: Parameters::All,
+        };
         let network = network("mlp = { hidden = [9] }", 12, Precision::F32);
         let samples = Samples::new(&network, numbers(4, 12).view()).unwrap();
         let mut whole = HostEngine::<f32>::new(&network, &samples, rule, None).unwrap();
@@ -519,8 +535,9 @@ mod tests {
     }
 
     #[test]
-    fn other_networks_are_left_to_automatic_differentiation() {
-        let rule = Rule { regulariser: Regulariser::None, lambda_mean: 0.0, learning_rate: 0.1 };
+    fn other_networks_are_left_to_tensors() {
+        let rule =
+            Rule { regulariser: Regulariser::None, lambda_mean: 0.0, learning_rate: 0.1, parameters: Parameters::All };
         for config in ["mlp = { hidden = [4], activation = 'erf' }", "mlp = { hidden = [4], outputs = 2 }"] {
             let network = network(config, 3, Precision::F64);
             let samples = Samples::new(&network, numbers(2, 3).view()).unwrap();

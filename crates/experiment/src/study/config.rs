@@ -1,0 +1,164 @@
+//! The configuration of a study.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+use widenet_machine::LossConfig;
+use widenet_model::{ArchitectureConfig, Precision};
+
+use crate::backend::Backend;
+use crate::config::{
+    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, defaults, not_negative, positive,
+};
+
+/// Everything that decides what `widenet study` computes. Read from TOML; unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyConfig {
+    /// The name of the study and, by default, of its folder.
+    pub name: String,
+    /// The one seed that every random choice hangs off.
+    #[serde(default = "defaults::seed")]
+    pub seed: u64,
+    /// Where tensors live.
+    #[serde(default)]
+    pub backend: Backend,
+    /// The networks' number format. Kernels and machines are always f64.
+    #[serde(default)]
+    pub precision: Precision,
+    /// What is learned.
+    pub data: DataConfig,
+    /// The networks, scaled to every width.
+    pub architecture: ArchitectureConfig,
+    /// How networks and machines are trained, where a row does not say otherwise.
+    pub training: TrainingConfig,
+    /// What is measured.
+    pub study: StudyKind,
+}
+
+/// What a study measures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StudyKind {
+    /// The gap between networks and machines over widths, regularisations and seeds (Theorems 3.4 and 3.5, Table 1).
+    Gap(GapConfig),
+    /// How fast the objective approaches its optimum (Theorems 3.1, 3.2 and 3.3).
+    Objective(TheoremConfig),
+    /// The path kernel of a network (Theorem 4.1).
+    PathKernel(TheoremConfig),
+    /// The generalisation bound along training (Section 4.2).
+    Generalisation(GeneralisationConfig),
+    /// Networks that start at the machine's solution.
+    FromMachine(FromMachineConfig),
+}
+
+/// Gaps over widths, regularisations and seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapConfig {
+    /// Widths of the narrowest hidden layer; the others keep their ratio to it.
+    pub widths: Vec<NonZeroUsize>,
+    /// Regularisations in the mean form, each in place of the rows' own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lambdas: Vec<f64>,
+    /// Networks per width; 5 by default.
+    #[serde(default = "five")]
+    pub seeds: NonZeroUsize,
+    /// About so many records of each run, evenly spaced on a logarithmic axis of steps.
+    #[serde(default = "defaults::points")]
+    pub points: NonZeroUsize,
+    /// What is trained.
+    pub rows: Vec<RowConfig>,
+}
+
+/// One kind of network and machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowConfig {
+    /// Its name in tables and legends.
+    pub name: String,
+    /// The loss of network and machine.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// Regularisation in the mean form (`lambda = n lambda_mean`, `C = 1/lambda`).
+    #[serde(deserialize_with = "not_negative")]
+    pub lambda_mean: f64,
+    /// What the network is held to.
+    #[serde(default)]
+    pub regulariser: Regulariser,
+    /// Which parameters of the network are trained.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// The machine's kernel: `limit` or `nngp`.
+    #[serde(default)]
+    pub kernel: KernelName,
+    /// In place of `training.learning_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<Positive>,
+    /// In place of `training.steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<NonZeroUsize>,
+}
+
+/// A finite number > 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Positive(#[serde(deserialize_with = "positive")] pub f64);
+
+/// One network and its machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TheoremConfig {
+    /// About so many records, evenly spaced on a logarithmic axis of steps.
+    #[serde(default = "defaults::points")]
+    pub points: NonZeroUsize,
+    /// What is trained, one after the other.
+    pub rows: Vec<RowConfig>,
+}
+
+/// The generalisation bound along training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneralisationConfig {
+    /// The bound fails with at most this probability; several are shown side by side.
+    #[serde(default = "deltas")]
+    pub deltas: Vec<f64>,
+    /// About so many records, evenly spaced on a logarithmic axis of steps.
+    #[serde(default = "defaults::points")]
+    pub points: NonZeroUsize,
+    /// What is trained, once on the labels and once on random ones.
+    pub row: RowConfig,
+}
+
+/// Networks that start at the machine's solution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FromMachineConfig {
+    /// Widths of the narrowest hidden layer; the others keep their ratio to it.
+    pub widths: Vec<NonZeroUsize>,
+    /// Networks per width; 5 by default.
+    #[serde(default = "five")]
+    pub seeds: NonZeroUsize,
+    /// The machine.
+    pub row: RowConfig,
+}
+
+fn five() -> NonZeroUsize {
+    NonZeroUsize::new(5).expect("5 is not 0")
+}
+
+fn deltas() -> Vec<f64> {
+    vec![0.05, 0.99]
+}
+
+impl RowConfig {
+    /// Step size in the mean form.
+    pub fn learning_rate(&self, training: &TrainingConfig) -> f64 {
+        self.learning_rate.map_or(training.learning_rate, |rate| rate.0)
+    }
+
+    /// Number of steps.
+    pub fn steps(&self, training: &TrainingConfig) -> usize {
+        self.steps.unwrap_or(training.steps).get()
+    }
+}

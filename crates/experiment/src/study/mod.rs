@@ -1,0 +1,112 @@
+//! `widenet study`: the theorems as measurements.
+
+mod config;
+mod gap;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use widenet_data::Split;
+use widenet_machine::{Decay, Descent, Objective, check_labels};
+use widenet_model::{Architecture, Shape};
+
+use crate::config::KernelName;
+use crate::data_source;
+use crate::error::Error;
+use crate::run_folder::{Existing, RunFolder, write_whole};
+use crate::train::{Finished, Places};
+
+pub use config::{
+    FromMachineConfig, GapConfig, GeneralisationConfig, Positive, RowConfig, StudyConfig, StudyKind, TheoremConfig,
+};
+
+/// Measures what `config` says.
+///
+/// # Errors
+///
+/// When anything asked for is impossible (nothing is written then), when training diverges, or when the run folder
+/// cannot be written.
+pub fn study(config: &StudyConfig, places: &Places) -> Result<Finished, Error> {
+    RunFolder::check(&places.run, places.existing)?;
+    if places.existing == Existing::Resume {
+        let stored: StudyConfig =
+            crate::config::parse(&RunFolder::read_config(&places.run)?, &places.run.join("config.toml"))?;
+        if stored != *config {
+            return Err(Error::Setting(format!(
+                "{} was started with another configuration (see its config.toml); --force replaces it, --out names \
+                 another",
+                places.run.display()
+            )));
+        }
+    }
+    let device = crate::probe::open(config.backend, config.precision)?;
+    let data = data_source::load(&config.data, places.data.as_deref())?;
+    check_labels(data.train.labels.view())?;
+    let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
+    if architecture.output_size() != 1 {
+        return Err(Error::Setting(format!(
+            "architecture: {} outputs, but two classes are learned with one",
+            architecture.output_size()
+        )));
+    }
+    let setup = Setup { config, data, architecture, device };
+    match &config.study {
+        StudyKind::Gap(gap) => gap::run(&setup, gap, places),
+        _ => Err(Error::Setting("study: not there yet".into())),
+    }
+}
+
+/// What is studied, checked.
+struct Setup<'a> {
+    config: &'a StudyConfig,
+    data: Split,
+    /// At the width of the configuration.
+    architecture: Architecture,
+    device: Device,
+}
+
+impl Setup<'_> {
+    /// Makes the run folder.
+    fn folder(&self, places: &Places) -> Result<RunFolder, Error> {
+        let folder = RunFolder::create(&places.run, places.existing)?;
+        folder.write_config(&crate::config::to_toml(self.config))?;
+        Ok(folder)
+    }
+}
+
+/// Refuses a row that cannot be trained.
+fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
+    let objective = Objective::new(row.lambda_mean, setup.data.train.len())?;
+    Descent::new(objective, row.learning_rate(&setup.config.training), Decay::Pegasos)?;
+    match row.kernel {
+        KernelName::Empirical => Err(Error::Setting(format!(
+            "study: row {:?} has kernel `empirical`, but `limit` or `nngp` is needed",
+            row.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What was computed under this name before, or now: a finished part of a study is never computed twice.
+///
+/// TOML rather than JSON: its numbers are read back exactly, so that a resumed study gives the same results.
+fn part<T: Serialize + DeserializeOwned>(
+    folder: &RunFolder,
+    name: &str,
+    compute: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let parts = folder.path().join("parts");
+    std::fs::create_dir_all(&parts).map_err(|error| Error::file(&parts, error))?;
+    let path: &Path = &parts.join(format!("{name}.toml"));
+    if path.exists() {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+        return toml_edit::de::from_str(&text)
+            .map_err(|error: toml_edit::de::Error| Error::file(path, error.message()));
+    }
+    let value = compute()?;
+    let text = toml_edit::ser::to_string(&value).map_err(|error| Error::file(path, error))?;
+    write_whole(path, text.as_bytes())?;
+    Ok(value)
+}
