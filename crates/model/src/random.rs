@@ -12,6 +12,8 @@ pub enum Purpose {
     Batches = 1,
     /// The seeds of several networks of width `index`.
     Networks = 2,
+    /// Labels by the toss of a coin, for the training samples (`index` 0) and the test samples (1).
+    Labels = 3,
 }
 
 /// The stream of one purpose and index under a seed. Streams are independent of each other and of the order in which

@@ -42,10 +42,8 @@ pub struct StudyConfig {
 pub enum StudyKind {
     /// The gap between networks and machines over widths, regularisations and seeds (Theorems 3.4 and 3.5, Table 1).
     Gap(GapConfig),
-    /// How fast the objective approaches its optimum (Theorems 3.1, 3.2 and 3.3).
-    Objective(TheoremConfig),
     /// The path kernel of a network (Theorem 4.1).
-    PathKernel(TheoremConfig),
+    PathKernel(PathKernelConfig),
     /// The generalisation bound along training (Section 4.2).
     Generalisation(GeneralisationConfig),
     /// Networks that start at the machine's solution.
@@ -105,10 +103,10 @@ pub struct RowConfig {
 #[serde(transparent)]
 pub struct Positive(#[serde(deserialize_with = "positive")] pub f64);
 
-/// One network and its machine.
+/// Path kernels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TheoremConfig {
+pub struct PathKernelConfig {
     /// About so many records, evenly spaced on a logarithmic axis of steps.
     #[serde(default = "defaults::points")]
     pub points: NonZeroUsize,

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use widenet_machine::{Decay, Descent, Objective};
 use widenet_model::{Architecture, Network};
 use widenet_tangent::{LimitKernel, LimitKind};
 
-use super::{GapConfig, RowConfig, Setup, part};
+use super::{GapConfig, RowConfig, Setup, part, progress_bar};
 use crate::config::{KernelName, Regulariser};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
@@ -75,9 +75,7 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Finishe
         setup.config.precision.name(),
         setup.config.backend.name()
     );
-    let style = ProgressStyle::with_template("{bar:30} {percent} % ETA {eta}  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let progress = ProgressBar::new((total * widths * config.seeds.get()) as u64).with_style(style);
+    let progress = progress_bar(total * widths * config.seeds.get());
 
     let mut done = Vec::new();
     for (index, row) in rows.into_iter().enumerate() {

@@ -1,16 +1,20 @@
 //! `widenet study`: the theorems as measurements.
 
 mod config;
+mod from_machine;
 mod gap;
+mod generalisation;
+mod path_kernel;
 
 use std::path::Path;
 
 use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use widenet_data::Split;
 use widenet_machine::{Decay, Descent, Objective, check_labels};
-use widenet_model::{Architecture, Shape};
+use widenet_model::{Architecture, Network, Node, Shape};
 
 use crate::config::KernelName;
 use crate::data_source;
@@ -19,7 +23,7 @@ use crate::run_folder::{Existing, RunFolder, write_whole};
 use crate::train::{Finished, Places};
 
 pub use config::{
-    FromMachineConfig, GapConfig, GeneralisationConfig, Positive, RowConfig, StudyConfig, StudyKind, TheoremConfig,
+    FromMachineConfig, GapConfig, GeneralisationConfig, PathKernelConfig, Positive, RowConfig, StudyConfig, StudyKind,
 };
 
 /// Measures what `config` says.
@@ -54,7 +58,9 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Finished, Error> {
     let setup = Setup { config, data, architecture, device };
     match &config.study {
         StudyKind::Gap(gap) => gap::run(&setup, gap, places),
-        _ => Err(Error::Setting("study: not there yet".into())),
+        StudyKind::PathKernel(path) => path_kernel::run(&setup, path, places),
+        StudyKind::Generalisation(generalisation) => generalisation::run(&setup, generalisation, places),
+        StudyKind::FromMachine(from_machine) => from_machine::run(&setup, from_machine, places),
     }
 }
 
@@ -87,6 +93,21 @@ fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// The fan-in of a network's output layer.
+fn output_fan_in(network: &Network) -> usize {
+    match network.nodes().last() {
+        Some(Node::Dense(output)) => output.weight.dims()[0],
+        _ => unreachable!("the last layer is dense"),
+    }
+}
+
+/// A bar on stderr; nothing when stderr is not a terminal.
+fn progress_bar(steps: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {percent} % ETA {eta}  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps as u64).with_style(style)
 }
 
 /// What was computed under this name before, or now: a finished part of a study is never computed twice.

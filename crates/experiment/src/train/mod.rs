@@ -9,6 +9,7 @@ pub mod network;
 mod output;
 mod pictures;
 pub(crate) mod record;
+pub(crate) mod start;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

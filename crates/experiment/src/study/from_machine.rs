@@ -1,0 +1,184 @@
+//! Networks that start at the machine's solution: how far they are from it.
+
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use ndarray::{Array1, ArrayView2};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use widenet_machine::{Decay, Descent, Objective};
+use widenet_model::{Architecture, Network};
+use widenet_tangent::{EmpiricalKernel, Kernel};
+
+use super::gap::kernels;
+use super::{FromMachineConfig, Setup, part, progress_bar};
+use crate::error::Error;
+use crate::plot::{Axis, Figure, Mark, Series};
+use crate::report::Report;
+use crate::slope::Slope;
+use crate::train::network::Samples;
+use crate::train::record::max_abs;
+use crate::train::start::from_machine;
+use crate::train::{BURN, Finished, Kernels, Places};
+
+/// One network with the weights `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cell {
+    width: usize,
+    seed: u64,
+    /// The largest `|network - machine|`.
+    train: f64,
+    test: f64,
+    /// The part that is left at first order: the largest `|sum_i alpha_i (K_0 - K)(x, x_i)|` on the training samples.
+    kernel: f64,
+    /// The share of test samples on which both have the same sign.
+    agreement: f64,
+    seconds: f64,
+}
+
+/// Runs the study.
+pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result<Finished, Error> {
+    super::check_row(setup, &config.row)?;
+    let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
+    let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
+    if networks.is_empty() || setup.architecture.width().is_none() {
+        return Err(Error::Setting("study.from-machine: at least one width of a hidden layer is needed".into()));
+    }
+    for network in &networks {
+        // The start, the direction, the sum, and one more while they are made.
+        let needed = (network.parameter_count() as u64).saturating_mul(4 * setup.config.precision.bytes());
+        crate::memory::check(setup.config.backend, needed, || format!("{} parameters", network.parameter_count()))?;
+    }
+    let folder = setup.folder(places)?;
+    let kernels = kernels(setup, config.row.kernel)?;
+    let machine = solution(setup, config, &kernels)?;
+    let (g_train, g_test) = (machine.outputs(kernels.train.view()), machine.outputs(kernels.test.view()));
+    let progress = progress_bar(config.seeds.get() * config.widths.iter().map(|width| width.get()).sum::<usize>());
+    let mut cells: Vec<Cell> = Vec::new();
+    for network in &networks {
+        let width = network.width().expect("checked");
+        for seed in crate::compare::seeds(setup.config.seed, width, config.seeds.get()) {
+            cells.push(part(&folder, &format!("width-{width}-seed-{seed}"), || {
+                measure(setup, network, seed, &machine, (&g_train, &g_test), &progress)
+            })?);
+        }
+    }
+    progress.finish_and_clear();
+    finish(setup, config, (&folder, places), &cells, max_abs(&g_train))
+}
+
+/// The machine after its own descent.
+fn solution(setup: &Setup, config: &FromMachineConfig, kernels: &Kernels) -> Result<Descent, Error> {
+    let (training, labels) = (&setup.config.training, setup.data.train.labels.view());
+    let objective = Objective::new(config.row.lambda_mean, labels.len())?;
+    let mut machine = Descent::new(objective, config.row.learning_rate(training), Decay::Pegasos)?;
+    let all: Vec<usize> = (0..labels.len()).collect();
+    for _ in 0..config.row.steps(training) {
+        machine.step(kernels.train.view(), labels, config.row.loss.loss(), &all);
+    }
+    match machine.coefficients().iter().all(|alpha| alpha.is_finite()) {
+        true => Ok(machine),
+        false => Err(Error::Numerics("the machine: its descent diverged; try a smaller learning rate".into())),
+    }
+}
+
+fn measure(
+    setup: &Setup,
+    architecture: &Architecture,
+    seed: u64,
+    machine: &Descent,
+    (g_train, g_test): (&Array1<f64>, &Array1<f64>),
+    progress: &ProgressBar,
+) -> Result<Cell, Error> {
+    let started = Instant::now();
+    let width = architecture.width().expect("checked");
+    let network = Network::init(architecture, seed, setup.config.precision, &setup.device);
+    let inputs: ArrayView2<f64> = setup.data.train.inputs.view();
+    let (train, test) = (Samples::new(&network, inputs)?, Samples::new(&network, setup.data.test.inputs.view())?);
+    let own = EmpiricalKernel::new(&network).gram_symmetric(inputs)?;
+    let network = from_machine(network, inputs, machine.coefficients())?;
+    let (f_train, f_test) = (train.outputs(&network)?, test.outputs(&network)?);
+    progress.inc(width as u64);
+    let same = f_test.iter().zip(g_test).filter(|&(f, g)| f * g > 0.0).count();
+    Ok(Cell {
+        width,
+        seed,
+        train: max_abs(&(&f_train - g_train)),
+        test: max_abs(&(&f_test - g_test)),
+        kernel: max_abs(&(&own.dot(&machine.coefficients()) - g_train)),
+        agreement: same as f64 / f_test.len() as f64,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn finish(
+    setup: &Setup,
+    config: &FromMachineConfig,
+    (folder, places): (&crate::run_folder::RunFolder, &Places),
+    cells: &[Cell],
+    output: f64,
+) -> Result<Finished, Error> {
+    type Measure = (&'static str, &'static str, fn(&Cell) -> f64);
+    const MEASURES: [Measure; 3] = [
+        ("train", "training samples", |cell| cell.train),
+        ("test", "test samples", |cell| cell.test),
+        ("kernel", "of which the difference of kernels", |cell| cell.kernel),
+    ];
+    let mean = |width: usize, value: &dyn Fn(&Cell) -> f64| {
+        let of: Vec<f64> = cells.iter().filter(|cell| cell.width == width).map(value).collect();
+        of.iter().sum::<f64>() / of.len() as f64
+    };
+    let widths: Vec<usize> = config.widths.iter().map(|width| width.get()).collect();
+    let slope = |value: fn(&Cell) -> f64| Slope::fit(cells.iter().map(|cell| (cell.width as f64, value(cell))));
+    let mut figure = Figure::new(
+        "distance",
+        "Networks that start at the machine's solution",
+        Axis::log("width m"),
+        Axis::log("largest |network \u{2212} machine|"),
+    )
+    .caption(format!("Means over the seeds, and fitted power laws. The machine's largest output is {output:.3}."));
+    let mut results = json!({
+        "name": setup.config.name, "seed": setup.config.seed, "backend": setup.config.backend.name(),
+        "precision": setup.config.precision.name(), "largest_output": output,
+        "versions": { "widenet": env!("CARGO_PKG_VERSION"), "burn": BURN },
+        "samples": { "train": setup.data.train.len(), "test": setup.data.test.len() },
+        "row": config.row,
+    });
+    let (mut summary, mut table) = (format!("the machine's largest output is {output:.4}\n"), Vec::new());
+    for (slot, (key, what, value)) in MEASURES.into_iter().enumerate() {
+        let means: Vec<(f64, f64)> = widths.iter().map(|&width| (width as f64, mean(width, &value))).collect();
+        let fit = slope(value);
+        let label = fit.map_or(what.to_string(), |slope| format!("{what}: {slope}"));
+        figure = figure.series(Series::new(label, means.clone()).mark(Mark::LineMarkers).slot(slot));
+        let row: Vec<String> = means.iter().map(|(_, mean)| format!("{mean:.5}")).collect();
+        summary +=
+            &format!("{what}: {}; slope {}\n", row.join(", "), fit.map_or(String::new(), |slope| slope.to_string()));
+        let slope_cell = fit.map_or(String::new(), |slope| slope.to_string());
+        table.push([vec![what.to_string()], row, vec![slope_cell]].concat());
+        let means = means.iter().map(|&(width, mean)| json!({ "width": width as usize, "mean": mean }));
+        results[key] = json!({ "means": means.collect::<Vec<_>>(), "slope": fit });
+    }
+    results["agreement"] =
+        widths.iter().map(|&width| json!({ "width": width, "mean": mean(width, &|c| c.agreement) })).collect();
+    folder.write_json("results.json", &results)?;
+    let mut report = Report::new(
+        format!("From machine to network in one step: {}", setup.config.name),
+        format!(
+            "{} training samples of {}, {} networks of every width",
+            setup.data.train.len(),
+            setup.data.train.name,
+            config.seeds
+        ),
+    );
+    report.paragraph(
+        "The machine's solution is put into a network: w = w_0 + \u{3a3} \u{3b1}_i \u{2207}f(w_0, x_i). To first order \
+         its output is the machine's with the network's own kernel in place of the limit; the rest is the curvature of \
+         the network, and both fall with the width.",
+    );
+    report.figure(figure);
+    let header = ["largest distance from the machine".to_string()].into_iter();
+    report.table(header.chain(widths.iter().map(|width| format!("m = {width}"))).chain(["slope".to_string()]), table);
+    report.write(folder)?;
+    summary += &format!("report: {}\n", places.run.join("report.html").display());
+    Ok(Finished { results, summary })
+}
