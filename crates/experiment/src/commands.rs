@@ -14,6 +14,7 @@ use crate::config::{Config, load};
 use crate::error::Error;
 use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
+use crate::reproduce::{Options, Scale, Target, reproduce};
 use crate::run_folder::Existing;
 use crate::study::{StudyConfig, study};
 use crate::train::{Places, train};
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   widenet train configs/quickstart.toml
   widenet train configs/mlp.toml --set training.steps=500 --out artifacts/short
   widenet study configs/study-gap.toml
+  widenet reproduce figure1
   widenet compare configs/compare-mlp.toml
   widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
   widenet backends
@@ -43,6 +45,8 @@ enum Command {
     Train(TrainArgs),
     /// Measure a theorem: gaps over widths and seeds, convergence, path kernels, bounds
     Study(StudyArgs),
+    /// Reproduce a figure or a table of the paper, beside the paper's own numbers
+    Reproduce(ReproduceArgs),
     /// Compare the tangent kernels of networks of several widths with their infinite-width limit
     Compare(CompareArgs),
     // Its help stands at its arguments.
@@ -101,6 +105,38 @@ struct StudyArgs {
 struct CompareArgs {
     #[command(flatten)]
     run: RunArgs,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  widenet reproduce figure1
+  widenet reproduce table1 --scale paper
+  widenet reproduce table1 --scale paper --resume
+  widenet reproduce all")]
+struct ReproduceArgs {
+    /// What
+    target: Target,
+    /// How large
+    #[arg(long, default_value = "smoke")]
+    scale: Scale,
+    /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
+    #[arg(long)]
+    backend: Option<Backend>,
+    /// The folder [default: artifacts/reproduce-TARGET-SCALE]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// The folder with downloaded data sets [default: the user's data folder]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Go on with an interrupted reproduction; its finished parts are kept
+    #[arg(long, conflicts_with = "force")]
+    resume: bool,
+    /// Replace an existing folder
+    #[arg(long)]
+    force: bool,
+    /// The results as one JSON document on stdout
+    #[arg(long)]
+    json: bool,
 }
 
 /// What every command with a configuration and a run folder takes.
@@ -212,6 +248,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train_command(args),
+        Command::Reproduce(args) => reproduce_command(args),
         Command::Compare(args) => compare_command(args),
         Command::Study(args) => study_command(args),
         Command::Kernel(args) => kernel_command(*args),
@@ -246,6 +283,22 @@ fn study_command(args: StudyArgs) -> Result<(), Error> {
         places.existing = Existing::Resume;
     }
     study(&config, &places)?.print(args.run.json);
+    Ok(())
+}
+
+fn reproduce_command(args: ReproduceArgs) -> Result<(), Error> {
+    let name = format!("reproduce-{}-{}", args.target.name(), args.scale.name());
+    let places = Places {
+        data: args.data_dir,
+        run: args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(name)),
+        existing: match (args.resume, args.force) {
+            (true, _) => Existing::Resume,
+            (_, true) => Existing::Replace,
+            _ => Existing::Refuse,
+        },
+        stop_at: None,
+    };
+    reproduce(args.target, &Options { scale: args.scale, backend: args.backend, places })?.print(args.json);
     Ok(())
 }
 

@@ -313,12 +313,21 @@ impl Config {
 /// message has the line.
 pub fn load<T: DeserializeOwned>(path: &Path, overrides: &[String]) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    load_text(&text, path, overrides)
+}
+
+/// [`load`] from text; `path` is for messages.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn load_text<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[String]) -> Result<T, ConfigError> {
     // The file as it is comes first: what is wrong in it is reported at its own lines.
-    let config = parse(&text, path)?;
+    let config = parse(text, path)?;
     if overrides.is_empty() {
         return Ok(config);
     }
-    let mut document: DocumentMut = text.parse().map_err(|error| text_error(&text, path, &error))?;
+    let mut document: DocumentMut = text.parse().map_err(|error| text_error(text, path, &error))?;
     for text in overrides {
         set(&mut document, text).map_err(|problem| ConfigError::Override { text: text.clone(), problem })?;
     }

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod plot;
 pub mod probe;
 pub mod report;
+pub mod reproduce;
 pub mod run_folder;
 pub mod slope;
 pub mod study;

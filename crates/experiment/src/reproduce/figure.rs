@@ -1,0 +1,248 @@
+//! Figures 1 and A.1: dynamics of network and machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Claim, Options, Reproduced, Scale, config, number, trained};
+use crate::config::Config;
+use crate::error::Error;
+use crate::plot::{Axis, Figure, Mark, Series};
+use crate::report::Block;
+
+/// A training run of a figure.
+pub(super) struct Run {
+    /// The name of its folder, and its key in the results.
+    name: String,
+    pub config: Config,
+    width: usize,
+    rate: f64,
+    regulariser: &'static str,
+}
+
+/// The columns of a run's dynamics.csv.
+type Columns = BTreeMap<String, Vec<f64>>;
+
+const REGULARISERS: [&str; 2] = ["distance-to-init", "last-layer"];
+
+/// The runs of Figure 1, the widest first.
+pub(super) fn figure1_runs(scale: Scale) -> Result<Vec<Run>, Error> {
+    let (widths, steps) = match scale {
+        Scale::Smoke => ([512, 128], 500),
+        Scale::Paper => ([10_000, 900], 10_000),
+    };
+    // The second step size is shown for the wide network alone.
+    let cases = [(widths[0], 0.1), (widths[1], 0.1), (widths[0], 0.01)];
+    let run = |((width, rate), regulariser): ((usize, f64), &'static str)| {
+        let overrides = [
+            format!("architecture.mlp.hidden=[{width}, {width}]"),
+            format!("training.learning_rate={rate}"),
+            format!("training.steps={steps}"),
+            format!("objective.regulariser='{regulariser}'"),
+        ];
+        let name = format!("width-{width}-rate-{rate}-{regulariser}");
+        let config = config("configs/figure1.toml", include_str!("../../../../configs/figure1.toml"), &overrides)?;
+        Ok(Run { name, config, width, rate, regulariser })
+    };
+    REGULARISERS.into_iter().flat_map(|regulariser| cases.map(|case| (case, regulariser))).map(run).collect()
+}
+
+/// The runs of Figure A.1.
+pub(super) fn figure_a1_runs(scale: Scale) -> Result<Vec<Run>, Error> {
+    let (width, smoke) = match scale {
+        Scale::Smoke => (256, ["data.train=2000", "training.steps=500", "record.points=25"].as_slice()),
+        Scale::Paper => (10_000, [].as_slice()),
+    };
+    let run = |(regulariser, decay): (&'static str, &str)| {
+        let mut overrides: Vec<String> = smoke.iter().map(ToString::to_string).collect();
+        overrides.extend([
+            format!("architecture.mlp.hidden=[{width}]"),
+            format!("objective.regulariser='{regulariser}'"),
+            format!("machine.decay='{decay}'"),
+        ]);
+        let text = include_str!("../../../../configs/figure-a1.toml");
+        let config: Config = config("configs/figure-a1.toml", text, &overrides)?;
+        let rate = config.training.learning_rate;
+        Ok(Run { name: format!("{regulariser}-{decay}"), config, width, rate, regulariser })
+    };
+    [("distance-to-init", "pegasos"), ("last-layer", "batch-decay")].into_iter().map(run).collect()
+}
+
+/// Runs or reads every run.
+fn all(runs: &[Run], options: &Options, path: &Path) -> Result<Vec<(Value, Columns)>, Error> {
+    let one = |run: &Run| {
+        let folder = path.join("runs").join(&run.name);
+        let results = trained(run.config.clone(), options, folder.clone())?;
+        Ok((results, columns(&folder.join("dynamics.csv"))?))
+    };
+    std::fs::create_dir_all(path.join("runs")).map_err(|error| Error::file(path.join("runs"), error))?;
+    runs.iter().map(one).collect()
+}
+
+fn columns(path: &PathBuf) -> Result<Columns, Error> {
+    let failed = |error: csv::Error| Error::file(path, error);
+    let mut csv = csv::Reader::from_path(path).map_err(failed)?;
+    let header = csv.headers().map_err(failed)?.clone();
+    let mut columns = Columns::new();
+    for record in csv.records() {
+        for (name, value) in header.iter().zip(&record.map_err(failed)?) {
+            columns.entry(name.into()).or_default().push(value.parse().unwrap_or(f64::NAN));
+        }
+    }
+    Ok(columns)
+}
+
+/// A column against time, without time 0.
+fn over_time(columns: &Columns, name: &str) -> Vec<(f64, f64)> {
+    let (time, values) = (&columns["time"], columns.get(name));
+    let values = values.map_or(&[][..], Vec::as_slice);
+    time.iter().copied().zip(values.iter().copied()).filter(|(time, _)| *time > 0.0).collect()
+}
+
+fn largest(columns: &Columns, name: &str) -> f64 {
+    columns.get(name).map_or(f64::NAN, |values| values.iter().copied().fold(0.0, f64::max))
+}
+
+fn results_of(runs: &[Run], found: &[(Value, Columns)]) -> Value {
+    runs.iter().zip(found).map(|(run, (results, _))| json!({ "run": run.name, "results": results })).collect()
+}
+
+/// Figure 1.
+pub(super) fn figure1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
+    let runs = figure1_runs(options.scale)?;
+    let found = all(&runs, options, path)?;
+    let mut claims = Vec::new();
+    let mut blocks = vec![Block::Paragraph(
+        "The paper trains a three-layer network on 128 images with its last-layer regulariser, whose effect on the output \
+         is \u{3bb}/m: at these widths the network follows the unregularised machine, and the gap to the regularised one \
+         grows with time whatever the width. Held to its initial weights, the network decays as the machine does. Both \
+         are shown, in the paper's four panels."
+            .into(),
+    )];
+    for regulariser in REGULARISERS {
+        let of: Vec<(&Run, &Columns)> = runs
+            .iter()
+            .zip(&found)
+            .filter(|(run, _)| run.regulariser == regulariser)
+            .map(|(run, (_, columns))| (run, columns))
+            .collect();
+        blocks.push(Block::Heading(format!("Regulariser {regulariser}")));
+        let time = || Axis::log("time t (learning rate times steps)");
+        for (panel, probe) in ["a", "b"].into_iter().zip([0, 1]) {
+            let mut figure = Figure::new(
+                format!("{panel}-{regulariser}"),
+                format!("({panel}) Outputs on test image {probe}"),
+                time(),
+                Axis::linear("centred output"),
+            )
+            .caption("Lines: machine; markers: networks.")
+            .horizontal(0.0, "decision boundary");
+            for (slot, (run, columns)) in of.iter().enumerate() {
+                let Run { width, rate, .. } = run;
+                let machine = over_time(columns, &format!("machine_probe_{probe}"));
+                let network = over_time(columns, &format!("network_probe_{probe}"));
+                if run.width == of[0].0.width {
+                    figure = figure.series(Series::new(format!("machine, rate {rate}"), machine).slot(slot));
+                }
+                let label = format!("network, width {width}, rate {rate}");
+                figure = figure.series(Series::new(label, network).mark(Mark::Markers).slot(slot));
+            }
+            blocks.push(Block::Figure(figure));
+        }
+        let mut difference = Figure::new(
+            format!("c-{regulariser}"),
+            "(c) Difference between network and machine",
+            time(),
+            Axis::log("largest |network \u{2212} machine|, training"),
+        )
+        .caption("The wider network should be the closer one.");
+        let loss = Axis::linear("mean hinge loss, training");
+        let mut losses = Figure::new(format!("d-{regulariser}"), "(d) Hinge loss", time(), loss)
+            .caption("Lines: machine; markers: networks.");
+        for (slot, (run, columns)) in of.iter().enumerate() {
+            let Run { width, rate, .. } = run;
+            let label = format!("width {width}, rate {rate}");
+            difference = difference.series(Series::new(label.clone(), over_time(columns, "gap_train_max")).slot(slot));
+            let machine = over_time(columns, "machine_train_loss");
+            let network = over_time(columns, "network_train_loss");
+            if run.width == of[0].0.width {
+                losses = losses.series(Series::new(format!("machine, rate {rate}"), machine).slot(slot));
+            }
+            losses = losses.series(Series::new(format!("network, {label}"), network).mark(Mark::Markers).slot(slot));
+            let published = match (regulariser, run.width, run.rate) {
+                ("last-layer", 10_000, 0.1) => "0.42 (width 10 000)",
+                _ => "not given",
+            };
+            claims.push(Claim::new(
+                format!(
+                    "largest difference up to t = {}, {label}, {regulariser}",
+                    columns["time"].last().unwrap_or(&0.0)
+                ),
+                published,
+                format!("{:.3}", largest(columns, "gap_train_max")),
+            ));
+        }
+        blocks.extend([Block::Figure(difference), Block::Figure(losses)]);
+    }
+    Ok(Reproduced { claims, blocks, results: results_of(&runs, &found) })
+}
+
+/// Figure A.1.
+pub(super) fn figure_a1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
+    let runs = figure_a1_runs(options.scale)?;
+    let found = all(&runs, options, path)?;
+    let mut claims = Vec::new();
+    let mut blocks = vec![Block::Paragraph(
+        "Minibatches of 64 images. The published code decays only the batch's coefficients of the machine, whose fixed \
+         point is that of \u{3bb} = 64 \u{3bb}_mean instead of n \u{3bb}_mean, and regularises the network's last layer. \
+         Beside that stands the pair that corresponds: all coefficients decay, and the network is held to its initial \
+         weights."
+            .into(),
+    )];
+    for (run, (results, columns)) in runs.iter().zip(&found) {
+        blocks.push(Block::Heading(run.name.clone()));
+        let time = || Axis::log("time t (learning rate times steps)");
+        let mut outputs = Figure::new(
+            format!("outputs-{}", run.name),
+            "Outputs on two test images",
+            time(),
+            Axis::linear("centred output"),
+        )
+        .caption("Lines: machine; markers: network.")
+        .horizontal(0.0, "decision boundary");
+        for probe in [0, 1] {
+            let of = |who: &str| over_time(columns, &format!("{who}_probe_{probe}"));
+            outputs = outputs
+                .series(Series::new(format!("machine, image {probe}"), of("machine")).slot(probe))
+                .series(Series::new(format!("network, image {probe}"), of("network")).mark(Mark::Markers).slot(probe));
+        }
+        let pair = |name: &str, title: &str, axis: Axis, what: &str| {
+            let mut figure = Figure::new(format!("{name}-{}", run.name), title, time(), axis)
+                .caption("Lines: machine; markers: network.");
+            for (slot, set) in ["train", "test"].into_iter().enumerate() {
+                let of = |who: &str| over_time(columns, &format!("{who}_{set}_{what}"));
+                figure = figure
+                    .series(Series::new(format!("machine, {set}"), of("machine")).slot(slot))
+                    .series(Series::new(format!("network, {set}"), of("network")).mark(Mark::Markers).slot(slot));
+            }
+            Block::Figure(figure)
+        };
+        blocks.push(Block::Figure(outputs));
+        blocks.push(pair("loss", "Hinge loss", Axis::linear("mean hinge loss"), "loss"));
+        blocks.push(pair("accuracy", "Accuracy", Axis::linear("fraction on the right side"), "accuracy"));
+        for who in ["network", "machine"] {
+            claims.push(Claim::new(
+                format!("test accuracy of the {who}, {}", run.name),
+                "curves only",
+                format!("{:.2} %", 100.0 * number(&results[who]["test_accuracy"])),
+            ));
+        }
+        claims.push(Claim::new(
+            format!("largest difference on the training samples over the run, {}", run.name),
+            "curves only",
+            format!("{:.3}", largest(columns, "gap_train_max")),
+        ));
+    }
+    Ok(Reproduced { claims, blocks, results: results_of(&runs, &found) })
+}
