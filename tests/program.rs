@@ -155,6 +155,37 @@ fn minibatches_and_regularisers() {
 }
 
 #[test]
+fn every_loss_trains_beside_its_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let losses =
+        ["'hinge'", "'squared_hinge'", "{ epsilon_insensitive = { epsilon = 0.1 } }", "'squared'", "'logistic'"];
+    for (index, loss) in losses.into_iter().enumerate() {
+        let out = folder.path().join(index.to_string());
+        let loss = format!("objective.loss={loss}");
+        let output = train(&out, &["--set", &loss, "--set", "architecture.mlp.hidden=[512]"]);
+        assert!(output.status.success(), "{loss}: {}", stderr(&output));
+        let results = results(&out);
+        let at = |path: &str| results.pointer(path).and_then(Value::as_f64).unwrap();
+        let (gap, size) = (at("/gap/train_max"), at("/output/train_max_abs"));
+        assert!(gap < 0.25 * size, "{loss}: gap {gap}, output {size}");
+        // The linearised network stands between the two, and the gap is at most the sum of its parts.
+        let (left, right) = (at("/linearised/to_network/train_max"), at("/linearised/to_machine/train_max"));
+        assert!(gap <= left + right + 1e-9 && left < gap + right, "{loss}: {gap} of {left} and {right}");
+    }
+}
+
+#[test]
+fn with_its_own_kernel_the_machine_is_the_linearised_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    assert!(train(&out, &["--set", "machine.kernel=empirical"]).status.success());
+    assert!(results(&out)["linearised"]["to_machine"]["test_max"].as_f64().unwrap() < 1e-12);
+    let out = folder.path().join("without");
+    assert!(train(&out, &["--set", "record.linearised=false"]).status.success());
+    assert!(results(&out)["linearised"].is_null());
+}
+
+#[test]
 fn the_gap_falls_with_width() {
     let folder = tempfile::tempdir().unwrap();
     let mean_gap = |width: usize| {
