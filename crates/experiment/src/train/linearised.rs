@@ -76,7 +76,7 @@ impl Last {
         let kernel = Kernels::of(&EmpiricalKernel::of_kind(network, EmpiricalKind::LastLayer), data)?;
         let kernel = Kernels { train: kernel.train - bias, test: kernel.test - bias };
         let outputs = |x: ArrayView2<f64>| -> Result<Array1<f64>, Error> {
-            Ok(crate::train::network::evaluate(&&network.samples(x), |x| network.forward(x))? - weight)
+            Ok(crate::train::network::evaluate(&network.samples(x), |x| network.forward(x))? - weight)
         };
         Ok(Self { kernel, train: outputs(data.train.inputs.view())?, test: outputs(data.test.inputs.view())? })
     }
