@@ -186,6 +186,33 @@ fn with_its_own_kernel_the_machine_is_the_linearised_network() {
 }
 
 #[test]
+fn a_network_can_start_at_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        let wide = ["--set", "architecture.mlp.hidden=[2048]", "--set", "training.steps=40", "--start-from-machine"];
+        let output = train(&out, &[&wide, more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        (out, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (whole, text) = run("whole", &[]);
+    assert!(text.contains("started at the machine's solution"), "{text}");
+    let results = results(&whole);
+    let (start, size) = (&results["start"]["gap"]["train_max"], &results["output"]["train_max_abs"]);
+    let (start, size) = (start.as_f64().unwrap(), size.as_f64().unwrap());
+    assert!(start > 0.0 && start < 0.1 * size, "{start} of {size}");
+    let (parts, _) = run("parts", &["--stop-at", "11"]);
+    let output = train(
+        &parts,
+        &["--set", "architecture.mlp.hidden=[2048]", "--set", "training.steps=40", "--start-from-machine", "--resume"],
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    for file in ["results.json", "dynamics.csv", "weights.safetensors"] {
+        assert!(std::fs::read(whole.join(file)).unwrap() == std::fs::read(parts.join(file)).unwrap(), "{file} differs");
+    }
+}
+
+#[test]
 fn the_gap_falls_with_width() {
     let folder = tempfile::tempdir().unwrap();
     let mean_gap = |width: usize| {

@@ -10,7 +10,7 @@ use widenet_model::Precision;
 
 use crate::backend::Backend;
 use crate::compare::{CompareConfig, compare};
-use crate::config::{Config, load};
+use crate::config::{Config, Start, load};
 use crate::error::Error;
 use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
@@ -72,6 +72,7 @@ enum Command {
   widenet train configs/quickstart.toml
   widenet train configs/quickstart.toml --set architecture.mlp.hidden=[4096] --out artifacts/wide
   widenet train configs/cnn.toml --backend wgpu
+  widenet train configs/quickstart.toml --start-from-machine --out artifacts/from-machine
   widenet train configs/mlp.toml --resume")]
 struct TrainArgs {
     #[command(flatten)]
@@ -79,6 +80,9 @@ struct TrainArgs {
     /// Go on with an interrupted run
     #[arg(long, conflicts_with = "force")]
     resume: bool,
+    /// Start network and machine at the machine's solution, which the network realises to first order
+    #[arg(long)]
+    start_from_machine: bool,
     /// Stop after this step, leaving a checkpoint to --resume from
     #[arg(long, value_name = "STEP")]
     stop_at: Option<usize>,
@@ -267,6 +271,9 @@ fn dispatch(command: Command) -> Result<(), Error> {
 fn train_command(args: TrainArgs) -> Result<(), Error> {
     let mut config = Config::load(&args.run.config, &args.run.overrides)?;
     args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    if args.start_from_machine {
+        config.training.start = Start::Machine;
+    }
     let mut places = Places { stop_at: args.stop_at, ..args.run.places(&config.name) };
     if args.resume {
         places.existing = Existing::Resume;

@@ -116,6 +116,21 @@ pub struct TrainingConfig {
     /// Which of the network's parameters are trained.
     #[serde(default)]
     pub parameters: Parameters,
+    /// Where network and machine start.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// Where network and machine start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// The network at random weights, the machine at 0.
+    #[default]
+    Init,
+    /// The machine where its own full-batch descent of as many steps leads, and the network at the weights that realise
+    /// it to first order, `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
+    Machine,
 }
 
 /// Which of a network's parameters are trained.

@@ -39,10 +39,7 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
     if same.as_ref() != Some(architecture) {
         return Err(other("of another architecture".into()));
     }
-    let kind = match (config.machine.kernel, config.training.parameters) {
-        (KernelName::Limit, _) | (KernelName::Empirical, Parameters::All) => KernelKind::Ntk,
-        (KernelName::Nngp, _) | (KernelName::Empirical, Parameters::LastLayer) => KernelKind::Nngp,
-    };
+    let kind = kind(config);
     if metadata.kind != kind {
         return Err(other(format!("the {} kernel, not the {}", metadata.kind.name(), kind.name())));
     }
@@ -53,4 +50,12 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
         return Err(other(format!("{found}, not of the one with seed {}", config.seed)));
     }
     Ok(Kernels { train, test })
+}
+
+/// Which kernel the machine of a configuration has.
+pub fn kind(config: &Config) -> KernelKind {
+    match (config.machine.kernel, config.training.parameters) {
+        (KernelName::Limit, _) | (KernelName::Empirical, Parameters::All) => KernelKind::Ntk,
+        (KernelName::Nngp, _) | (KernelName::Empirical, Parameters::LastLayer) => KernelKind::Nngp,
+    }
 }

@@ -110,6 +110,11 @@ impl Linearised {
         Self { coefficients: vec![0.0; samples], last: vec![0.0; samples], start: 1.0 }
     }
 
+    /// The linearised network whose weights are `w_0 + sum_i alpha_i phi(x_i)`.
+    pub fn at(coefficients: ArrayView1<f64>) -> Self {
+        Self { coefficients: coefficients.to_vec(), last: coefficients.to_vec(), start: 1.0 }
+    }
+
     /// One step on the samples `batch`.
     pub fn step(&mut self, tangent: &Tangent, labels: ArrayView1<f64>, loss: &dyn Loss, batch: &[usize]) {
         let (outputs, rule) = (self.on_train(tangent, Some(batch)), tangent.rule);

@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
-use ndarray::{Array2, s};
+use ndarray::{Array1, Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels};
 use widenet_model::{Architecture, Network, Shape};
 use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, LimitKind};
 
-use crate::config::{Config, KernelName, Parameters, Regulariser};
+use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
 use crate::error::Error;
 use crate::run_folder::{Existing, RunFolder};
@@ -33,6 +33,7 @@ use linearised::{Linearised, Tangent};
 use network::{NetworkDescent, Rule, Samples};
 pub(crate) use output::BURN;
 use record::{Gap, LinearisedRecord, Outputs, Record, Scores, grid, max_abs};
+use start::from_machine;
 
 /// Seconds between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
@@ -90,6 +91,10 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
             "architecture: {} outputs, but two classes are learned with one",
             architecture.output_size()
         )));
+    }
+    if (config.training.start, config.training.parameters) == (Start::Machine, Parameters::LastLayer) {
+        let problem = "training.start = \"machine\" moves all parameters, but training.parameters is \"last-layer\"";
+        return Err(Error::Setting(problem.into()));
     }
     check_memory(config, &architecture, &data)?;
     let objective = Objective::new(config.objective.lambda_mean, data.train.len())?;
@@ -149,6 +154,22 @@ impl Run<'_> {
         );
     }
 
+    /// The machine's coefficients after its own descent on the full batch.
+    fn solution(&self, machine: &Descent, kernels: &Kernels) -> Result<Array1<f64>, Error> {
+        let (labels, loss) = (self.data.train.labels.view(), self.config.objective.loss.loss());
+        let (mut machine, steps) = (machine.clone(), self.config.training.steps.get());
+        let all: Vec<usize> = (0..labels.len()).collect();
+        for _ in 0..steps {
+            machine.step(kernels.train.view(), labels, loss, &all);
+        }
+        let coefficients = machine.coefficients().to_owned();
+        let value = coefficients.sum();
+        match value.is_finite() {
+            true => Ok(coefficients),
+            false => Err(Error::Numerics("the machine to start from: its descent diverged; try a smaller rate".into())),
+        }
+    }
+
     fn execute(
         &self,
         machine: Descent,
@@ -180,6 +201,15 @@ impl Run<'_> {
             (None, None) => Kernels::of(&own_kernel(&initial, config.training.parameters), data)?,
         });
         check_gram(kernels.train.view(), data.train.labels.view())?;
+        let (network, coefficients, linearised) = match config.training.start {
+            Start::Machine if !resumed => {
+                let coefficients = self.solution(&machine, &kernels)?;
+                let network = from_machine(network, data.train.inputs.view(), coefficients.view())?;
+                let linearised = linearised.map(|_| Linearised::at(coefficients.view()));
+                (network, coefficients, linearised)
+            }
+            _ => (network, coefficients, linearised),
+        };
         let rule = Rule::of(config);
         let tangent = match linearised {
             None => None,

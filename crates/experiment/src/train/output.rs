@@ -8,14 +8,13 @@ use serde_json::{Value, json};
 use widenet_machine::SavedMachine;
 use widenet_model::Network;
 
-use crate::config::{Config, KernelName};
+use crate::config::{Config, KernelName, Start};
 use crate::error::Error;
 use crate::gram_file::hash;
-use crate::kernel::KernelKind;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::RunFolder;
 use crate::train::record::{Gap, Record, Scores};
-use crate::train::{Finished, Run, pictures, time};
+use crate::train::{Finished, Run, gram, pictures, time};
 
 /// How long things took.
 pub struct Timing {
@@ -33,19 +32,19 @@ pub fn finish(
     records: &[Record],
     timing: &Timing,
 ) -> Result<Finished, Error> {
-    let last = records.last().expect("step 0 is always recorded");
-    let results = results(run, last, network.num_params());
+    let results = results(run, records, network.num_params());
     let folder = run.folder;
     folder.write_json("results.json", &results)?;
     folder.write_json("timing.json", &timing_json(timing))?;
     folder.write_through("weights.safetensors", |path| Ok(network.save(path)?))?;
     folder.write("machine.npz", &saved_machine(run, coefficients)?.to_npz())?;
     pictures::write(run, records)?;
-    Ok(Finished { summary: summary(run, last), results })
+    Ok(Finished { summary: summary(run, records), results })
 }
 
 /// The final numbers. They depend on the configuration and the backend alone: no times, no paths.
-fn results(run: &Run, last: &Record, parameters: usize) -> Value {
+fn results(run: &Run, records: &[Record], parameters: usize) -> Value {
+    let last = records.last().expect("step 0 is always recorded");
     let Run { config, objective, .. } = run;
     json!({
         "name": config.name,
@@ -70,6 +69,7 @@ fn results(run: &Run, last: &Record, parameters: usize) -> Value {
         "network": last.network,
         "machine": last.machine,
         "gap": last.gap,
+        "start": { "from": config.training.start, "gap": records[0].gap },
         "linearised": last.linearised,
         "output": { "train_max_abs": last.output_train_max_abs },
         "kernel_change": last.kernel_change,
@@ -92,9 +92,9 @@ fn timing_json(timing: &Timing) -> Value {
 /// The kernel machine, ready for predictions.
 fn saved_machine(run: &Run, coefficients: ArrayView1<f64>) -> Result<SavedMachine, Error> {
     let Run { config, data, architecture, objective, .. } = run;
-    let (kind, architecture) = (KernelKind::Ntk, (*architecture).clone());
+    let (kind, architecture) = (gram::kind(config), (*architecture).clone());
     let kernel = match config.machine.kernel {
-        KernelName::Limit => MachineKernel::Limit { kind, architecture },
+        KernelName::Limit | KernelName::Nngp => MachineKernel::Limit { kind, architecture },
         KernelName::Empirical => {
             let Config { seed, precision, backend, .. } = **config;
             MachineKernel::Empirical { kind, architecture, seed, precision, backend }
@@ -154,7 +154,8 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
     folder.write("dynamics.csv", &bytes)
 }
 
-fn summary(run: &Run, last: &Record) -> String {
+fn summary(run: &Run, records: &[Record]) -> String {
+    let last = records.last().expect("step 0 is always recorded");
     let mut text = String::new();
     let (network, machine) = (&last.network, &last.machine);
     let percent = |value: f64| format!("{:.2} %", 100.0 * value);
@@ -166,6 +167,14 @@ fn summary(run: &Run, last: &Record) -> String {
     row("train accuracy", percent(network.train_accuracy), percent(machine.train_accuracy));
     row("train loss", format!("{:.5}", network.train_loss), format!("{:.5}", machine.train_loss));
     row("test loss", format!("{:.5}", network.test_loss), format!("{:.5}", machine.test_loss));
+    if let (Start::Machine, Some(first)) = (run.config.training.start, records.first()) {
+        writeln!(
+            text,
+            "started at the machine's solution, {:.4} from it on the training points and {:.4} on the test points",
+            first.gap.train_max, first.gap.test_max
+        )
+        .expect("a string takes everything");
+    }
     let ratio = 100.0 * last.gap.train_max / last.output_train_max_abs;
     writeln!(
         text,
