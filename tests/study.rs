@@ -153,6 +153,26 @@ fn a_trained_network_is_its_path_kernel_machine() {
 }
 
 #[test]
+fn the_objective_falls_as_fast_as_it_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    // lambda_mean * time = 0.05 * 60 = 3.
+    let rows = "study.objective.rows=[{ name = 'a', loss = 'squared', lambda_mean = 0.05 }, \
+                { name = 'b', loss = 'logistic', lambda_mean = 0.05 }, { name = 'c', loss = 'hinge', lambda_mean = 0.05 }]";
+    let sets = [rows, "training.steps=600", "architecture.mlp.hidden=[64]"];
+    succeeds(&study("objective", &out, &sets, &[]));
+    let results = results(&out);
+    for row in 0..2 {
+        // Smooth losses: never above the line, and never below the optimum.
+        assert!(number(&results, &format!("/rows/{row}/largest_ratio")) < 1.0 + 1e-6, "{results}");
+        assert!(number(&results, &format!("/rows/{row}/last/machine")) > -1e-7, "{results}");
+    }
+    assert!(number(&results, "/rows/2/last/machine") < 0.05, "{results}");
+    let refused = study("objective", &out, &["study.objective.rows=[{ name = 'a', lambda_mean = 0.0 }]"], &["--force"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
 fn the_bound_knows_random_labels_from_learned_ones() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
@@ -173,7 +193,7 @@ fn the_bound_knows_random_labels_from_learned_ones() {
 fn networks_started_at_the_machine_come_closer_with_the_width() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let sets = ["study.from-machine.widths=[64, 4096]", "training.steps=200"];
+    let sets = ["study.from-machine.widths=[64, 4096]"];
     succeeds(&study("from-machine", &out, &sets, &[]));
     let results = results(&out);
     let at = |what: &str, width: usize| number(&results, &format!("/{what}/means/{width}/mean"));

@@ -128,8 +128,8 @@ pub enum Start {
     /// The network at random weights, the machine at 0.
     #[default]
     Init,
-    /// The machine where its own full-batch descent of as many steps leads, and the network at the weights that realise
-    /// it to first order, `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
+    /// The machine at the optimum of its objective, and the network at the weights that realise it to first order,
+    /// `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
     Machine,
 }
 

@@ -45,6 +45,7 @@ enum Step {
 
 /// A layer with weights after a pass forth and back: what it read, and the derivative of the output with respect to its
 /// pre-activations, for every sample. Their product is the derivative with respect to the weights.
+#[allow(clippy::large_enum_variant)] // one per layer
 #[derive(Clone, Debug)]
 pub enum LayerDerivative {
     /// A dense layer.

@@ -42,6 +42,8 @@ pub struct StudyConfig {
 pub enum StudyKind {
     /// The gap between networks and machines over widths, regularisations and seeds (Theorems 3.4 and 3.5, Table 1).
     Gap(GapConfig),
+    /// How fast the objective approaches its optimum (Theorems 3.1, 3.2 and 3.3).
+    Objective(ObjectiveConfig),
     /// The path kernel of a network (Theorem 4.1).
     PathKernel(PathKernelConfig),
     /// The generalisation bound along training (Section 4.2).
@@ -102,6 +104,17 @@ pub struct RowConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Positive(#[serde(deserialize_with = "positive")] pub f64);
+
+/// Distances to the optimum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// About so many records, evenly spaced on a logarithmic axis of steps.
+    #[serde(default = "defaults::points")]
+    pub points: NonZeroUsize,
+    /// What is trained, one after the other.
+    pub rows: Vec<RowConfig>,
+}
 
 /// Path kernels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

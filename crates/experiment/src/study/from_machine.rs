@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, ArrayView2};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use widenet_machine::{Decay, Descent, Objective};
+use widenet_machine::{Objective, Options, solve};
 use widenet_model::{Architecture, Network};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
@@ -19,7 +19,7 @@ use crate::slope::Slope;
 use crate::train::network::Samples;
 use crate::train::record::max_abs;
 use crate::train::start::from_machine;
-use crate::train::{BURN, Finished, Kernels, Places};
+use crate::train::{BURN, Finished, Places};
 
 /// One network with the weights `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,8 +51,10 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     }
     let folder = setup.folder(places)?;
     let kernels = kernels(setup, config.row.kernel)?;
-    let machine = solution(setup, config, &kernels)?;
-    let (g_train, g_test) = (machine.outputs(kernels.train.view()), machine.outputs(kernels.test.view()));
+    let objective = Objective::new(config.row.lambda_mean, setup.data.train.len())?;
+    let labels = setup.data.train.labels.view();
+    let machine = solve(kernels.train.view(), labels, config.row.loss, objective, &Options::default())?.coefficients;
+    let (g_train, g_test) = (kernels.train.dot(&machine), kernels.test.dot(&machine));
     let progress = progress_bar(config.seeds.get() * config.widths.iter().map(|width| width.get()).sum::<usize>());
     let mut cells: Vec<Cell> = Vec::new();
     for network in &networks {
@@ -67,26 +69,11 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     finish(setup, config, (&folder, places), &cells, max_abs(&g_train))
 }
 
-/// The machine after its own descent.
-fn solution(setup: &Setup, config: &FromMachineConfig, kernels: &Kernels) -> Result<Descent, Error> {
-    let (training, labels) = (&setup.config.training, setup.data.train.labels.view());
-    let objective = Objective::new(config.row.lambda_mean, labels.len())?;
-    let mut machine = Descent::new(objective, config.row.learning_rate(training), Decay::Pegasos)?;
-    let all: Vec<usize> = (0..labels.len()).collect();
-    for _ in 0..config.row.steps(training) {
-        machine.step(kernels.train.view(), labels, config.row.loss.loss(), &all);
-    }
-    match machine.coefficients().iter().all(|alpha| alpha.is_finite()) {
-        true => Ok(machine),
-        false => Err(Error::Numerics("the machine: its descent diverged; try a smaller learning rate".into())),
-    }
-}
-
 fn measure(
     setup: &Setup,
     architecture: &Architecture,
     seed: u64,
-    machine: &Descent,
+    machine: &Array1<f64>,
     (g_train, g_test): (&Array1<f64>, &Array1<f64>),
     progress: &ProgressBar,
 ) -> Result<Cell, Error> {
@@ -96,7 +83,7 @@ fn measure(
     let inputs: ArrayView2<f64> = setup.data.train.inputs.view();
     let (train, test) = (Samples::new(&network, inputs)?, Samples::new(&network, setup.data.test.inputs.view())?);
     let own = EmpiricalKernel::new(&network).gram_symmetric(inputs)?;
-    let network = from_machine(network, inputs, machine.coefficients())?;
+    let network = from_machine(network, inputs, machine.view())?;
     let (f_train, f_test) = (train.outputs(&network)?, test.outputs(&network)?);
     progress.inc(width as u64);
     let same = f_test.iter().zip(g_test).filter(|&(f, g)| f * g > 0.0).count();
@@ -105,7 +92,7 @@ fn measure(
         seed,
         train: max_abs(&(&f_train - g_train)),
         test: max_abs(&(&f_test - g_test)),
-        kernel: max_abs(&(&own.dot(&machine.coefficients()) - g_train)),
+        kernel: max_abs(&(&own.dot(machine) - g_train)),
         agreement: same as f64 / f_test.len() as f64,
         seconds: started.elapsed().as_secs_f64(),
     })

@@ -4,6 +4,7 @@ mod config;
 mod from_machine;
 mod gap;
 mod generalisation;
+mod objective;
 mod path_kernel;
 
 use std::path::Path;
@@ -23,7 +24,8 @@ use crate::run_folder::{Existing, RunFolder, write_whole};
 use crate::train::{Finished, Places};
 
 pub use config::{
-    FromMachineConfig, GapConfig, GeneralisationConfig, PathKernelConfig, Positive, RowConfig, StudyConfig, StudyKind,
+    FromMachineConfig, GapConfig, GeneralisationConfig, ObjectiveConfig, PathKernelConfig, Positive, RowConfig,
+    StudyConfig, StudyKind,
 };
 
 /// Measures what `config` says.
@@ -58,6 +60,7 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Finished, Error> {
     let setup = Setup { config, data, architecture, device };
     match &config.study {
         StudyKind::Gap(gap) => gap::run(&setup, gap, places),
+        StudyKind::Objective(objective) => objective::run(&setup, objective, places),
         StudyKind::PathKernel(path) => path_kernel::run(&setup, path, places),
         StudyKind::Generalisation(generalisation) => generalisation::run(&setup, generalisation, places),
         StudyKind::FromMachine(from_machine) => from_machine::run(&setup, from_machine, places),

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array2, s};
 use widenet_data::Split;
-use widenet_machine::{Descent, Objective, check_gram, check_labels};
+use widenet_machine::{Descent, Objective, check_gram, check_labels, solve};
 use widenet_model::{Architecture, Network, Shape};
 use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, LimitKind};
 
@@ -154,22 +154,6 @@ impl Run<'_> {
         );
     }
 
-    /// The machine's coefficients after its own descent on the full batch.
-    fn solution(&self, machine: &Descent, kernels: &Kernels) -> Result<Array1<f64>, Error> {
-        let (labels, loss) = (self.data.train.labels.view(), self.config.objective.loss.loss());
-        let (mut machine, steps) = (machine.clone(), self.config.training.steps.get());
-        let all: Vec<usize> = (0..labels.len()).collect();
-        for _ in 0..steps {
-            machine.step(kernels.train.view(), labels, loss, &all);
-        }
-        let coefficients = machine.coefficients().to_owned();
-        let value = coefficients.sum();
-        match value.is_finite() {
-            true => Ok(coefficients),
-            false => Err(Error::Numerics("the machine to start from: its descent diverged; try a smaller rate".into())),
-        }
-    }
-
     fn execute(
         &self,
         machine: Descent,
@@ -203,7 +187,9 @@ impl Run<'_> {
         check_gram(kernels.train.view(), data.train.labels.view())?;
         let (network, coefficients, linearised) = match config.training.start {
             Start::Machine if !resumed => {
-                let coefficients = self.solution(&machine, &kernels)?;
+                let (gram, labels) = (kernels.train.view(), data.train.labels.view());
+                let options = widenet_machine::Options::default();
+                let coefficients = solve(gram, labels, config.objective.loss, self.objective, &options)?.coefficients;
                 let network = from_machine(network, data.train.inputs.view(), coefficients.view())?;
                 let linearised = linearised.map(|_| Linearised::at(coefficients.view()));
                 (network, coefficients, linearised)

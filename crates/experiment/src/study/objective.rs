@@ -1,0 +1,211 @@
+//! How fast the objective approaches its optimum (Theorems 3.1, 3.2 and 3.3).
+
+use burn::module::Module;
+use indicatif::ProgressBar;
+use ndarray::ArrayView1;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use widenet_machine::{Decay, Descent, Loss, Objective, Options, solve};
+use widenet_model::{Network, to_host};
+
+use super::gap::kernels;
+use super::{ObjectiveConfig, RowConfig, Setup, part, progress_bar};
+use crate::error::Error;
+use crate::plot::{Axis, Figure, Mark, Series};
+use crate::report::Report;
+use crate::train::network::{NetworkDescent, Rule, Samples};
+use crate::train::record::grid;
+use crate::train::{BURN, Finished, Places};
+
+/// What is found for one row. Objectives are in the lambda form, `lambda/2 |beta|^2 + sum_i l`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Found {
+    /// The optimum, from the exact solver.
+    optimum: f64,
+    /// Its relative duality gap.
+    gap: f64,
+    /// The objective at 0.
+    start: f64,
+    points: Vec<Point>,
+}
+
+/// Distances to the machine's optimum, as shares of that at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Point {
+    step: usize,
+    machine: f64,
+    /// Of the network, with `lambda/2 |w - w_0|^2`. It can be below 0: the network's optimum is another one.
+    network: f64,
+    /// `e^{-2 lambda t}`.
+    rate: f64,
+}
+
+impl Found {
+    /// The largest ratio of the machine's distance to `e^{-2 lambda t}`; the theorem says at most 1 for the flow.
+    fn largest_ratio(&self) -> f64 {
+        self.points.iter().map(|point| point.machine / point.rate).fold(0.0, f64::max)
+    }
+
+    fn last(&self) -> &Point {
+        self.points.last().expect("the last step is recorded")
+    }
+}
+
+/// Runs the study.
+pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<Finished, Error> {
+    for row in &config.rows {
+        super::check_row(setup, row)?;
+        if row.lambda_mean == 0.0 {
+            return Err(Error::Setting(format!("study.objective: row {:?} needs lambda_mean > 0", row.name)));
+        }
+    }
+    let folder = setup.folder(places)?;
+    let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
+    let found = config.rows.iter().enumerate().map(|(index, row)| {
+        progress.set_message(row.name.clone());
+        part(&folder, &format!("row-{index}"), || measure(setup, config, row, &progress))
+    });
+    let found: Vec<Found> = found.collect::<Result<_, _>>()?;
+    progress.finish_and_clear();
+
+    let rows = || config.rows.iter().zip(&found);
+    let results = json!({
+        "name": setup.config.name, "seed": setup.config.seed, "backend": setup.config.backend.name(),
+        "precision": setup.config.precision.name(), "width": setup.architecture.width(),
+        "versions": { "widenet": env!("CARGO_PKG_VERSION"), "burn": BURN },
+        "rows": rows().map(|(row, found)| json!({
+            "name": row.name, "loss": row.loss.name(), "lambda_mean": row.lambda_mean,
+            "steps": row.steps(&setup.config.training), "optimum": found.optimum, "duality_gap": found.gap,
+            "start": found.start, "largest_ratio": found.largest_ratio(), "last": found.last(),
+        })).collect::<Vec<_>>(),
+    });
+    folder.write_json("results.json", &results)?;
+    report(setup, config, &found).write(&folder)?;
+    let mut summary = String::new();
+    for (row, found) in rows() {
+        let Point { machine, network, rate, .. } = found.last();
+        summary += &format!(
+            "{}: optimum {:.6} (relative duality gap {:.0e}); distance to it at the end {machine:.2e} of the start's \
+             (network {network:.2e}), e^(-2 lambda t) = {rate:.2e}; largest ratio over the run {:.3}\n",
+            row.name,
+            found.optimum,
+            found.gap,
+            found.largest_ratio()
+        );
+    }
+    summary += &format!("report: {}\n", folder.path().join("report.html").display());
+    Ok(Finished { results, summary })
+}
+
+fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &ProgressBar) -> Result<Found, Error> {
+    let (data, training) = (&setup.data, &setup.config.training);
+    let (labels, n) = (data.train.labels.view(), data.train.len());
+    let (loss, rate) = (row.loss.loss(), row.learning_rate(training));
+    let kernels = kernels(setup, row.kernel)?;
+    let objective = Objective::new(row.lambda_mean, n)?;
+    let lambda = objective.lambda();
+    let solution = solve(kernels.train.view(), labels, row.loss, objective, &Options::default())?;
+    // The solver's is the C form, which is 1/lambda of this one.
+    let optimum = lambda * solution.objectives.primal;
+    let start = losses(loss, ArrayView1::from(&vec![0.0; n]), labels);
+    let share = |value: f64| (value - optimum) / (start - optimum);
+
+    let network =
+        Network::init(&setup.architecture, setup.config.seed, setup.config.precision, &setup.device.clone().autodiff());
+    let train = Samples::new(&network, data.train.inputs.view())?;
+    let rule = Rule {
+        regulariser: row.regulariser,
+        lambda_mean: row.lambda_mean,
+        learning_rate: rate,
+        parameters: row.parameters,
+    };
+    let mut descent = NetworkDescent::new(network, &train, labels, loss, rule, None);
+    let mut machine = Descent::new(objective, rate, Decay::Pegasos)?;
+    let steps = row.steps(training);
+    let grid = grid(steps, config.points.get());
+    let all: Vec<usize> = (0..n).collect();
+    let mut points = Vec::new();
+    for step in 0..=steps {
+        if grid.binary_search(&step).is_ok() {
+            let g = machine.outputs(kernels.train.view());
+            let norm = machine.coefficients().dot(&g);
+            let network = descent.network();
+            let f = train.outputs(&network)?;
+            points.push(Point {
+                step,
+                machine: share(lambda / 2.0 * norm + losses(loss, g.view(), labels)),
+                network: share(lambda / 2.0 * distance_squared(&network)? + losses(loss, f.view(), labels)),
+                rate: (-2.0 * rate * row.lambda_mean * step as f64).exp(),
+            });
+        }
+        if step < steps {
+            let value = descent.step(&all)?;
+            if !value.is_finite() {
+                let problem = format!("the objective of {}: training diverged at step {}", row.name, step + 1);
+                return Err(Error::Numerics(problem));
+            }
+            machine.step(kernels.train.view(), labels, loss, &all);
+            progress.inc(1);
+        }
+    }
+    Ok(Found { optimum, gap: solution.relative_gap(), start, points })
+}
+
+fn losses(loss: &dyn Loss, outputs: ArrayView1<f64>, labels: ArrayView1<f64>) -> f64 {
+    outputs.iter().zip(labels).map(|(&z, &y)| loss.value(z, y)).sum()
+}
+
+/// `|w - w_0|^2`.
+fn distance_squared(network: &Network) -> Result<f64, Error> {
+    let (present, start) = (network.valid().parameters(), network.initial().parameters());
+    let mut sum = 0.0;
+    for (w, start) in present.into_iter().zip(start) {
+        sum += to_host((w - start).square().sum().unsqueeze())?[[0, 0]];
+    }
+    Ok(sum)
+}
+
+fn report(setup: &Setup, config: &ObjectiveConfig, found: &[Found]) -> Report {
+    let width = setup.architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
+    let mut report = Report::new(
+        format!("How fast the objective approaches its optimum: {}", setup.config.name),
+        format!("{} training samples of {}, network of {width}", setup.data.train.len(), setup.data.train.name),
+    );
+    report.paragraph(
+        "The objective \u{3bb}/2 |\u{3b2}|\u{b2} + \u{3a3} l is \u{3bb}-strongly convex, so that gradient flow comes \
+         closer to the optimum at least as fast as e^(\u{2212}2\u{3bb}t) (Theorems 3.1 and 3.3). Steps of a fixed size \
+         follow the flow until a kink of the loss stops them at a distance of the order of the step (Theorem 3.2). The \
+         optimum is the exact solver's, with a duality gap. The network's objective has |w \u{2212} w_0|\u{b2} in place \
+         of |\u{3b2}|\u{b2}.",
+    );
+    for (index, (row, found)) in config.rows.iter().zip(found).enumerate() {
+        let series = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
+            found.points.iter().map(|point| (point.step as f64, value(point))).collect()
+        };
+        report.figure(
+            Figure::new(
+                format!("objective-{index}"),
+                row.name.clone(),
+                Axis::linear("steps"),
+                Axis::log("distance to the optimum, as a share of the first"),
+            )
+            .caption("The machine should stay below the dashed line until the size of the step stops it.")
+            .series(Series::new("machine", series(|point| point.machine)).slot(0))
+            .series(Series::new("network", series(|point| point.network)).mark(Mark::Markers).slot(1))
+            .series(Series::new("e^(\u{2212}2\u{3bb}t)", series(|point| point.rate)).mark(Mark::Dashed).slot(2)),
+        );
+    }
+    let rows = config.rows.iter().zip(found).map(|(row, found)| {
+        let Point { machine, network, rate, .. } = found.last();
+        let numbers = [found.gap, *machine, *network, *rate].map(|value| format!("{value:.2e}"));
+        [
+            vec![row.name.clone(), format!("{:.6}", found.optimum)],
+            numbers.to_vec(),
+            vec![format!("{:.3}", found.largest_ratio())],
+        ]
+        .concat()
+    });
+    let header = ["row", "optimum", "duality gap", "machine, at the end", "network, at the end", "line, at the end"];
+    report.table(header.into_iter().chain(["largest machine / line"]), rows);
+    report
+}
