@@ -4,7 +4,7 @@ use ndarray::{Array1, ArrayView1, Zip};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::machine::{DenseMachine, norm};
+use crate::machine::norm;
 use crate::region::{Norm, Threat};
 
 /// An input on the other side of the decision.
@@ -27,7 +27,21 @@ pub struct AttackEffort {
 
 impl Default for AttackEffort {
     fn default() -> Self {
-        Self { restarts: 4, steps: 40 }
+        Self { restarts: 2, steps: 40 }
+    }
+}
+
+/// What is attacked: a function whose sign decides.
+pub(crate) trait Decision {
+    /// `g(x)`.
+    fn value(&self, x: ArrayView1<f64>) -> f64;
+
+    /// The gradient of `g` at `x`.
+    fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64>;
+
+    /// `g(x + r v)` as a function of `r`, with `x` the input under attack, if that is cheaper than value by value.
+    fn along<'a>(&'a self, _v: ArrayView1<'a, f64>) -> Option<Box<dyn Fn(f64) -> f64 + 'a>> {
+        None
     }
 }
 
@@ -37,7 +51,7 @@ impl Default for AttackEffort {
 /// moved against the gradient of `g` there and kept when the boundary comes nearer. Steps are first whole (the
 /// steepest vertex), then shrink. This is projected gradient on `g` with the radius found exactly at every step.
 pub(crate) fn attack(
-    machine: &DenseMachine,
+    decision: &dyn Decision,
     sign: f64,
     x: ArrayView1<f64>,
     threat: Threat,
@@ -45,7 +59,7 @@ pub(crate) fn attack(
     limit: f64,
     seed: u64,
 ) -> Option<Adversary> {
-    let attacker = Attacker { machine, sign, x, threat, dots: machine.directions.dot(&x) };
+    let attacker = Attacker { decision, sign, x, threat };
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut best: Option<(f64, Array1<f64>)> = None;
     for restart in 0..effort.restarts.max(1) {
@@ -88,18 +102,16 @@ pub(crate) fn attack(
 }
 
 struct Attacker<'a> {
-    machine: &'a DenseMachine,
+    decision: &'a dyn Decision,
     sign: f64,
     x: ArrayView1<'a, f64>,
     threat: Threat,
-    /// `<x, e_i>`.
-    dots: Array1<f64>,
 }
 
 impl Attacker<'_> {
     /// The gradient of `s g` at a point.
     fn gradient(&self, at: &Array1<f64>) -> Array1<f64> {
-        self.machine.gradient_from(self.machine.directions.dot(at).view(), at.view()) * self.sign
+        self.decision.gradient(at.view()) * self.sign
     }
 
     /// The direction of steepest descent.
@@ -139,18 +151,10 @@ impl Attacker<'_> {
 
     /// The least radius found along a direction, up to `limit`, where `s g <= 0`; `None` when `s g > 0` at the limit.
     fn boundary(&self, direction: &Array1<f64>, limit: f64) -> Option<f64> {
-        // Where nothing is cut, <x + r v, e_i> is linear in r: one pass for all radii.
-        let straight = self.threat.domain.is_none().then(|| {
-            let slopes = self.machine.directions.dot(direction);
-            (slopes, self.x.dot(&self.x), self.x.dot(direction), direction.dot(direction))
-        });
+        let straight = if self.threat.domain.is_none() { self.decision.along(direction.view()) } else { None };
         let value = |radius: f64| match &straight {
-            Some((slopes, xx, xv, vv)) => {
-                let dots = &self.dots + &(slopes * radius);
-                let size = (xx + 2.0 * radius * xv + radius * radius * vv).max(0.0).sqrt();
-                self.sign * self.machine.value_from(dots.view(), size)
-            }
-            None => self.sign * self.machine.value(self.at(direction, radius).view()),
+            Some(along) => self.sign * along(radius),
+            None => self.sign * self.decision.value(self.at(direction, radius).view()),
         };
         let (mut low, mut high) = (0.0, limit);
         let (mut at_low, mut at_high) = (value(0.0), value(limit));
@@ -179,7 +183,7 @@ impl Attacker<'_> {
         let mut radius = radius;
         let mut input = self.at(direction, radius);
         for _ in 0..40 {
-            if self.sign * self.machine.value(input.view()) <= 0.0 {
+            if self.sign * self.decision.value(input.view()) <= 0.0 {
                 break;
             }
             radius *= 1.0 + 1e-7;
@@ -197,7 +201,7 @@ impl Attacker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Profile;
+    use crate::{DenseMachine, Profile, Sample};
     use ndarray::array;
 
     #[test]
@@ -208,13 +212,15 @@ mod tests {
             DenseMachine::new(vectors.view(), array![1.0, -1.0].view(), 0.0, Profile::new(1).unwrap(), 1.0).unwrap();
         let x = array![3.0, 1.0];
         for (kind, expected) in [(Norm::Inf, 1.0), (Norm::Two, 2f64.sqrt())] {
-            let found = attack(&machine, 1.0, x.view(), Threat::new(kind), AttackEffort::default(), 10.0, 0).unwrap();
+            let found =
+                Sample::new(&machine, x.view(), Threat::new(kind)).unwrap().attack(AttackEffort::default(), 0).unwrap();
             assert!((found.radius - expected).abs() < 1e-5, "{found:?}");
             assert!(machine.value(found.input.view()) <= 0.0);
         }
         let threat = Threat { norm: Norm::Inf, domain: Some((0.0, 3.0)) };
-        let found = attack(&machine, 1.0, x.view(), threat, AttackEffort::default(), 10.0, 0).unwrap();
+        let found = Sample::new(&machine, x.view(), threat).unwrap().attack(AttackEffort::default(), 0).unwrap();
         assert!(found.input.iter().all(|v| (0.0..=3.0).contains(v)));
-        assert!(attack(&machine, 1.0, x.view(), threat, AttackEffort::default(), 0.5, 0).is_none());
+        let sample = Sample::new(&machine, x.view(), threat).unwrap();
+        assert!(attack(&sample, 1.0, x.view(), threat, AttackEffort::default(), 0.5, 0).is_none());
     }
 }

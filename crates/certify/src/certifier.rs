@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::{Array1, ArrayView1};
 
-use crate::attack::{Adversary, AttackEffort, attack};
+use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::cosines::{Cosines, UnitCosines};
 use crate::error::CertifyError;
 use crate::interval::{interval_bound, published_bound, published_search};
@@ -142,7 +142,7 @@ impl<'a> Sample<'a> {
 
     /// The nearest input found with the other sign, if any. One seed gives one result.
     pub fn attack(&self, effort: AttackEffort, seed: u64) -> Option<Adversary> {
-        attack(self.machine, self.sign(), self.x, self.threat, effort, self.limit(), seed)
+        attack(self, self.sign(), self.x, self.threat, effort, self.limit(), seed)
     }
 
     /// A lower bound of `sign(g(x)) g` over everything within a radius of the sample, that holds for the exact
@@ -249,6 +249,26 @@ impl<'a> Sample<'a> {
     }
 }
 
+impl Decision for Sample<'_> {
+    fn value(&self, x: ArrayView1<f64>) -> f64 {
+        self.machine.value(x)
+    }
+
+    fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
+        self.machine.gradient_from(self.machine.directions.dot(&x).view(), x)
+    }
+
+    /// `<x + r v, e_i>` is linear in `r`: one pass over the support vectors serves all radii.
+    fn along<'b>(&'b self, v: ArrayView1<'b, f64>) -> Option<Box<dyn Fn(f64) -> f64 + 'b>> {
+        let slopes = self.machine.directions.dot(&v);
+        let (xx, xv, vv) = (self.x.dot(&self.x), self.x.dot(&v), v.dot(&v));
+        Some(Box::new(move |radius| {
+            let size = (xx + 2.0 * radius * xv + radius * radius * vv).max(0.0).sqrt();
+            self.machine.value_from((&self.unit.dots + &(&slopes * radius)).view(), size)
+        }))
+    }
+}
+
 /// Whether there is still time.
 fn deadline(effort: Effort) -> impl Fn() -> bool {
     let end = effort.budget.map(|budget| Instant::now() + budget);
@@ -276,18 +296,18 @@ fn halved(
 }
 
 /// The search for the largest radius with a positive bound.
-struct Search {
-    precision: f64,
+pub(crate) struct Search {
+    pub precision: f64,
     /// Passed.
-    low: f64,
-    at_low: f64,
+    pub low: f64,
+    pub at_low: f64,
     /// Not passed, or not to be tried.
-    high: f64,
-    at_high: Option<f64>,
+    pub high: f64,
+    pub at_high: Option<f64>,
 }
 
 impl Search {
-    fn run(&mut self, first: f64, tries: usize, go_on: &dyn Fn() -> bool, bound: &mut dyn FnMut(f64) -> f64) {
+    pub fn run(&mut self, first: f64, tries: usize, go_on: &dyn Fn() -> bool, bound: &mut dyn FnMut(f64) -> f64) {
         let mut next = first.clamp(self.low, self.high);
         for _ in 0..tries {
             if self.high - self.low <= self.precision * self.high || next <= self.low || !go_on() {

@@ -38,6 +38,9 @@
 //! # Ok::<(), widenet_certify::CertifyError>(())
 //! ```
 //!
+//! Networks of finite width are certified by bound propagation ([`CentredNetwork`]), whose radius falls with the
+//! width.
+//!
 //! # What a certificate rests on
 //!
 //! It holds for the exact real function of the stored `f64` numbers, over the exact ball of the radius returned. Every
@@ -64,6 +67,7 @@ mod envelope;
 mod error;
 mod interval;
 mod machine;
+mod network;
 mod profile;
 mod program;
 mod quadratic;
@@ -74,5 +78,6 @@ pub use attack::{Adversary, AttackEffort};
 pub use certifier::{Certificate, Effort, Method, Sample};
 pub use error::CertifyError;
 pub use machine::DenseMachine;
+pub use network::{CentredNetwork, DenseNetwork, NetworkMethod};
 pub use profile::Profile;
 pub use region::{Norm, Threat};
