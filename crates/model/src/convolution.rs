@@ -3,17 +3,18 @@
 //! With an image's pixels in rows, `[height, width, channels]`, the `kernel * channels` numbers that a window takes
 //! from one row of pixels are neighbours in memory, and the next window's start `channels` further on. All windows of a
 //! kernel row are thus one matrix with overlapping rows, and a convolution of stride 1 is `kernel` matrix products that
-//! copy nothing. Strided convolutions copy their windows.
+//! copy nothing. Strided convolutions copy their windows, and so do GPUs, whose products refuse overlapping rows.
 
 use burn::tensor::module::conv_transpose2d;
 use burn::tensor::ops::{ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, s};
 
+use crate::host::is_host;
 use crate::layers::ConvNode;
 
 /// The windows that a convolution reads, for a batch of images.
 ///
-/// Positions are counted along the rows of the padded image when the stride is 1: each row of `width` windows is
+/// Where windows are views, positions are counted along the rows of the padded image: each row of `width` windows is
 /// followed by some that straddle two rows and mean nothing. [`Windows::spread`] puts zeros there.
 #[derive(Clone, Debug)]
 pub struct Windows {
@@ -32,7 +33,7 @@ impl Windows {
         let [n, h, w, c] = image.dims();
         let [height, width] = [h, w].map(|side| (side + 2 * padding - kernel) / stride + 1);
         let padded_width = w + 2 * padding;
-        let (rows, pitch) = if stride == 1 {
+        let (rows, pitch) = if stride == 1 && is_host(&image.device()) {
             // A row of zeros more, so that the last windows, which straddle rows, stay inside.
             let padded = pad(image, [padding, padding + usize::from(kernel > 1)], padding);
             let size = padded.dims()[1] * padded_width * c;

@@ -69,7 +69,7 @@ pub use activation::Activation;
 pub use architecture::{Architecture, ArchitectureError, Conv, Dense, Layer, Pool, Residual, WeightedLayer};
 pub use builder::{ArchitectureConfig, Block, Cnn, Head, Mlp, Resnet};
 pub use convolution::Windows;
-pub use host::{DeviceError, to_host, to_tensor};
+pub use host::{DeviceError, is_host, to_host, to_tensor};
 pub use layers::{ConvNode, DenseNode, FixedNode, Node, Operation, ResidualNode, Signal};
 pub use network::Network;
 pub use precision::Precision;

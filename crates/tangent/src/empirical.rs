@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
-use widenet_model::{Architecture, Network, Precision, to_host};
+use widenet_model::{Architecture, Network, Precision, is_host, to_host};
 
 use crate::contraction::{LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
 use crate::features::{TangentFeatures, numbers_per_sample};
-use crate::host::{HostFeatures, is_host};
+use crate::host::HostFeatures;
 use crate::kernel::Kernel;
 use crate::mirror::mirror;
 use crate::real::Real;
@@ -162,7 +162,7 @@ impl EmpiricalKernel {
         right: Option<&TangentFeatures>,
         out: ArrayViewMut2<f64>,
     ) -> Result<(), KernelError> {
-        if is_host(&self.network.device().inner()) {
+        if is_host(&self.network.device()) {
             let done = match self.network.precision() {
                 Precision::F32 => self.write_on_host::<f32>(left, right, out)?,
                 Precision::F64 => self.write_on_host::<f64>(left, right, out)?,

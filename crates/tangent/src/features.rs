@@ -5,11 +5,10 @@ use std::ops::Range;
 use burn::tensor::{Tensor, s};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
-use widenet_model::{ConvNode, LayerDerivative, Network};
+use widenet_model::{ConvNode, LayerDerivative, Network, is_host};
 
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
-use crate::host::is_host;
 
 /// The tangent features `phi_o(x_i) = grad_w f_o(w, x_i)` of `n` samples at a network's present weights: the matrix
 /// `Phi: [n O, p]` that is never formed, but can be multiplied.
@@ -92,7 +91,7 @@ impl TangentFeatures {
         let chunks = network.samples(x).split(chunk(network, x.nrows()), 0);
         // Burn's CPU backend uses one core for all but its products: chunks side by side use all of them.
         let of_chunk = |x| Self::of_chunk(plan, network, x);
-        let chunks = match is_host(&network.device().inner()) {
+        let chunks = match is_host(&network.device()) {
             true => chunks.into_par_iter().map(of_chunk).collect(),
             false => chunks.into_iter().map(of_chunk).collect(),
         };
@@ -420,7 +419,7 @@ const LEAST_VECTORS: usize = 128;
 /// Of `n` samples, how many go through the network together. Images take much memory on the way, and little of it is
 /// kept. Vectors go one chunk to a core.
 fn chunk(network: &Network, n: usize) -> usize {
-    let host = is_host(&network.device().inner());
+    let host = is_host(&network.device());
     let layers = network.architecture().weighted_layers();
     let chunk = if layers.iter().all(|layer| layer.positions == 1) {
         if host { n.div_ceil(rayon::current_num_threads()).max(LEAST_VECTORS) } else { n }

@@ -5,18 +5,13 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ndarray::{Array2, ArrayViewMut2};
 use rayon::prelude::*;
 use widenet_model::DeviceError;
 
 use crate::features::{LayerFeatures, Parts, TangentFeatures};
 use crate::real::Real;
-
-/// Whether tensors of this device live on the host, and their products are rather taken here.
-pub(crate) fn is_host(device: &Device) -> bool {
-    *device == Device::flex()
-}
 
 /// Features as host arrays: their Gram matrix is the sum of that of the layers.
 pub(crate) struct HostFeatures<T> {

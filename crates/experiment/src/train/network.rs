@@ -1,9 +1,9 @@
 //! Gradient descent of the finite network.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use widenet_machine::Loss;
-use widenet_model::{Layer, LayerDerivative, Network, Precision, Trace, to_host, to_tensor};
+use widenet_model::{Layer, LayerDerivative, Network, Precision, Trace, is_host, to_host, to_tensor};
 
 use crate::config::{Config, ObjectiveConfig, Parameters, Regulariser, TrainingConfig};
 use crate::error::Error;
@@ -123,7 +123,7 @@ impl<'a> NetworkDescent<'a> {
         rule: Rule,
         coordinates: Option<Array2<f64>>,
     ) -> Self {
-        let host: Option<Box<dyn Engine>> = match (network.device().inner() == Device::flex(), network.precision()) {
+        let host: Option<Box<dyn Engine>> = match (is_host(&network.device()), network.precision()) {
             (false, _) => None,
             (true, Precision::F32) => boxed(HostEngine::<f32>::new(&network, samples, rule, coordinates)),
             (true, Precision::F64) => boxed(HostEngine::<f64>::new(&network, samples, rule, coordinates)),
