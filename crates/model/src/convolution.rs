@@ -15,7 +15,7 @@ use crate::layers::ConvNode;
 /// The windows that a convolution reads, for a batch of images.
 ///
 /// Where windows are views, positions are counted along the rows of the padded image: each row of `width` windows is
-/// followed by some that straddle two rows and mean nothing. [`Windows::spread`] puts zeros there.
+/// followed by some that straddle two rows and mean nothing; derivatives are zero there.
 #[derive(Clone, Debug)]
 pub struct Windows {
     /// Per kernel row, `[n, height * pitch, kernel * channels]`, columns before channels.
