@@ -9,8 +9,8 @@ use burn::tensor::module::conv_transpose2d;
 use burn::tensor::ops::{ConvTransposeOptions, PadMode};
 use burn::tensor::{Tensor, s};
 
-use crate::host::is_host;
 use crate::layers::ConvNode;
+use crate::transfer::is_host;
 
 /// The windows that a convolution reads, for a batch of images.
 ///

@@ -6,12 +6,12 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 
 use crate::architecture::{Architecture, Layer};
-use crate::host;
 use crate::initialise::Initialise;
 use crate::layers::{ConvNode, DenseNode, FixedNode, Node, Operation, ResidualNode, Signal, forward};
 use crate::precision::Precision;
 use crate::shape::Shape;
 use crate::trace::Trace;
+use crate::transfer;
 
 /// A finite network in NTK parameterisation: a Burn module that remembers where it started.
 ///
@@ -125,7 +125,7 @@ impl Network {
 
     /// Samples as a tensor in the network's precision, on its device.
     pub fn samples(&self, x: ndarray::ArrayView2<f64>) -> Tensor<2> {
-        host::to_tensor(x, self.start.precision, &self.device())
+        transfer::to_tensor(x, self.start.precision, &self.device())
     }
 
     /// Every parameter as a flat vector, in the order of the layers (weights before biases, a residual's branch before

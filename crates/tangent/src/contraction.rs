@@ -58,6 +58,8 @@ impl Contraction {
 pub struct LayerPlan {
     /// The layer, for instance `layer 3 (conv)`.
     pub layer: String,
+    /// The places where it reads a sample; 1 for a dense layer.
+    pub positions: usize,
     /// The way taken.
     pub contraction: Contraction,
     /// Floating-point operations per pair of samples, in blocks of [`PAIRED`] samples.
@@ -76,7 +78,7 @@ pub(crate) fn plan(architecture: &Architecture, method: Method) -> Vec<LayerPlan
     let layer_plan = |layer: &WeightedLayer| {
         let of = |contraction| {
             let (operations, numbers) = cost(layer, outputs, contraction);
-            LayerPlan { layer: layer.place.clone(), contraction, operations, numbers }
+            LayerPlan { layer: layer.place.clone(), positions: layer.positions, contraction, operations, numbers }
         };
         let (factors, products) = (of(Contraction::Factors), of(Contraction::Products));
         match method {

@@ -3,15 +3,15 @@
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
+use widenet_model::host::Real;
 use widenet_model::{Architecture, Network, Precision, is_host, to_host};
 
-use crate::contraction::{LayerPlan, Method, plan};
+use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
-use crate::features::{TangentFeatures, numbers_per_sample};
+use crate::features::{TangentFeatures, numbers_per_sample, on_host_by_layers};
 use crate::host::HostFeatures;
 use crate::kernel::Kernel;
 use crate::mirror::mirror;
-use crate::real::Real;
 
 /// Which kernel of a finite network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -124,7 +124,7 @@ impl EmpiricalKernel {
     /// As for [`Kernel::gram`].
     pub fn gram_outputs(&self, a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
         let outputs = self.network.architecture().output_size();
-        let (left, right) = (self.features(a)?, self.features(b)?);
+        let (left, right) = (self.tensors(a)?, self.tensors(b)?);
         let mut full = Array2::zeros((a.nrows() * outputs, b.nrows() * outputs));
         for o in 0..outputs {
             for p in 0..outputs {
@@ -140,8 +140,31 @@ impl EmpiricalKernel {
         check_samples(samples, self.network.architecture().input().size())
     }
 
-    fn features(&self, samples: ArrayView2<f64>) -> Result<TangentFeatures, KernelError> {
+    /// Features as tensors.
+    fn tensors(&self, samples: ArrayView2<f64>) -> Result<TangentFeatures, KernelError> {
         TangentFeatures::by(&self.plan, &self.network, samples)
+    }
+
+    /// Features in the form in which their Gram matrix is computed.
+    fn features(&self, samples: ArrayView2<f64>) -> Result<Features, KernelError> {
+        // Sums over pairs of positions are left to tensors.
+        let pairs = |layer: &LayerPlan| layer.contraction == Contraction::Factors && layer.positions > 1;
+        if !is_host(&self.network.device()) || self.plan.iter().any(pairs) {
+            return Ok(Features::Tensors(self.tensors(samples)?));
+        }
+        Ok(match self.network.precision() {
+            Precision::F32 => Features::F32(self.host_features(samples)?),
+            Precision::F64 => Features::F64(self.host_features(samples)?),
+        })
+    }
+
+    fn host_features<T: Real>(&self, samples: ArrayView2<f64>) -> Result<HostFeatures<T>, KernelError> {
+        let last_only = self.kind == EmpiricalKind::LastLayer;
+        if !on_host_by_layers(&self.network) {
+            return Ok(HostFeatures::read(&self.tensors(samples)?, last_only)?);
+        }
+        let features = HostFeatures::of(&self.plan, &self.network, samples);
+        Ok(if last_only { features.last_layer() } else { features })
     }
 
     fn tile_gram(&self, left: &TangentFeatures, right: &TangentFeatures) -> Result<Array2<f64>, KernelError> {
@@ -158,48 +181,43 @@ impl EmpiricalKernel {
     /// the diagonal.
     fn write_tile(
         &self,
-        left: &TangentFeatures,
-        right: Option<&TangentFeatures>,
+        left: &Features,
+        right: Option<&Features>,
         out: ArrayViewMut2<f64>,
     ) -> Result<(), KernelError> {
-        if is_host(&self.network.device()) {
-            let done = match self.network.precision() {
-                Precision::F32 => self.write_on_host::<f32>(left, right, out)?,
-                Precision::F64 => self.write_on_host::<f64>(left, right, out)?,
-            };
-            let Some(out) = done else { return Ok(()) };
-            return self.write_by_tensors(left, right, out);
+        match (left, right) {
+            (Features::Tensors(left), None) => self.write_by_tensors(left, None, out)?,
+            (Features::Tensors(left), Some(Features::Tensors(right))) => {
+                self.write_by_tensors(left, Some(right), out)?
+            }
+            (Features::F32(left), None) => self.write_on_host(left, None, out),
+            (Features::F32(left), Some(Features::F32(right))) => self.write_on_host(left, Some(right), out),
+            (Features::F64(left), None) => self.write_on_host(left, None, out),
+            (Features::F64(left), Some(Features::F64(right))) => self.write_on_host(left, Some(right), out),
+            _ => unreachable!("one kernel has features of one form"),
         }
-        self.write_by_tensors(left, right, out)
+        Ok(())
     }
 
-    /// [`EmpiricalKernel::write_tile`] on the host; gives `out` back where that has no form for it.
-    fn write_on_host<'a, T: Real>(
+    fn write_on_host<T: Real>(
         &self,
-        left: &TangentFeatures,
-        right: Option<&TangentFeatures>,
-        mut out: ArrayViewMut2<'a, f64>,
-    ) -> Result<Option<ArrayViewMut2<'a, f64>>, KernelError> {
-        let last_only = self.kind == EmpiricalKind::LastLayer;
-        let scale = if last_only { 1.0 } else { 1.0 / self.network.architecture().output_size() as f64 };
+        left: &HostFeatures<T>,
+        right: Option<&HostFeatures<T>>,
+        mut out: ArrayViewMut2<f64>,
+    ) {
+        // The mean over outputs; the last layer's kernel is the same for each.
+        let scale = 1.0 / self.network.architecture().output_size() as f64;
         let (height, width) = out.dim();
-        let Some(left) = HostFeatures::<T>::read(left, last_only)? else { return Ok(Some(out)) };
-        match right {
-            Some(right) => {
-                let Some(right) = HostFeatures::read(right, last_only)? else { return Ok(Some(out)) };
-                for rows in ranges(height, HOST_BLOCK) {
-                    left.gram(rows.clone(), &right, 0..width, scale, out.slice_mut(s![rows, ..]));
-                }
-            }
-            None => {
-                for rows in ranges(height, HOST_BLOCK) {
+        for rows in ranges(height, HOST_BLOCK) {
+            match right {
+                Some(right) => left.gram(rows.clone(), right, 0..width, scale, out.slice_mut(s![rows, ..])),
+                None => {
                     let (beside, below) = (0..rows.start, rows.clone());
-                    left.gram(rows.clone(), &left, beside.clone(), scale, out.slice_mut(s![rows.clone(), beside]));
+                    left.gram(rows.clone(), left, beside.clone(), scale, out.slice_mut(s![rows.clone(), beside]));
                     left.gram_lower(rows.clone(), scale, out.slice_mut(s![rows, below]));
                 }
             }
         }
-        Ok(None)
     }
 
     fn write_by_tensors(
@@ -218,6 +236,13 @@ impl EmpiricalKernel {
         }
         Ok(())
     }
+}
+
+/// Features of a tile of samples.
+enum Features {
+    Tensors(TangentFeatures),
+    F32(HostFeatures<f32>),
+    F64(HostFeatures<f64>),
 }
 
 /// The ranges of at most `size` of `n` rows.
@@ -262,7 +287,7 @@ impl Kernel for EmpiricalKernel {
         let outputs = self.network.architecture().output_size();
         let mut diagonal = Array1::zeros(a.nrows());
         for rows in ranges(a.nrows(), self.tile) {
-            let features = self.features(a.slice(s![rows.clone(), ..]))?;
+            let features = self.tensors(a.slice(s![rows.clone(), ..]))?;
             let mut part = diagonal.slice_mut(s![rows]);
             if self.kind == EmpiricalKind::LastLayer {
                 part += &to_host(features.diagonal_last_layer())?.column(0);

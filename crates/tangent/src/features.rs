@@ -5,10 +5,11 @@ use std::ops::Range;
 use burn::tensor::{Tensor, s};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
-use widenet_model::{ConvNode, LayerDerivative, Network, is_host};
+use widenet_model::{ConvNode, LayerDerivative, Network, Precision, is_host};
 
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
+use crate::host::HostFeatures;
 
 /// The tangent features `phi_o(x_i) = grad_w f_o(w, x_i)` of `n` samples at a network's present weights: the matrix
 /// `Phi: [n O, p]` that is never formed, but can be multiplied.
@@ -53,7 +54,7 @@ pub(crate) struct LayerFeatures {
     /// `sigma_b`, if the layer has biases.
     pub(crate) bias: Option<f64>,
     /// The convolution, whose weights have an order of their own.
-    conv: Option<ConvNode>,
+    pub(crate) conv: Option<ConvNode>,
     pub(crate) parts: Parts,
 }
 
@@ -88,6 +89,13 @@ impl TangentFeatures {
     /// The features of samples, each layer's as `plan` says.
     pub(crate) fn by(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Result<Self, KernelError> {
         check_samples(&x, network.architecture().input().size())?;
+        if on_host_by_layers(network) {
+            let layers = match network.precision() {
+                Precision::F32 => HostFeatures::<f32>::of(plan, network, x).into_tensors(network),
+                Precision::F64 => HostFeatures::<f64>::of(plan, network, x).into_tensors(network),
+            };
+            return Ok(Self { layers });
+        }
         let chunks = network.samples(x).split(chunk(network, x.nrows()), 0);
         // Burn's CPU backend uses one core for all but its products: chunks side by side use all of them.
         let of_chunk = |x| Self::of_chunk(plan, network, x);
@@ -428,6 +436,12 @@ fn chunk(network: &Network, n: usize) -> usize {
         (CHUNK[usize::from(!host)] / bytes.max(1)).max(LEAST_IMAGES)
     };
     chunk.clamp(1, n.max(1))
+}
+
+/// Whether the host takes a network's samples through by itself: one with convolutions, which tensors have to copy and to
+/// wait for. Dense layers are matrix products of tensors, whose weights need no copy.
+pub(crate) fn on_host_by_layers(network: &Network) -> bool {
+    is_host(&network.device()) && network.architecture().weighted_layers().iter().any(|layer| layer.positions > 1)
 }
 
 /// Numbers that the passes through a network hold per sample, to within small factors: every layer's input and output,

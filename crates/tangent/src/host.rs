@@ -1,17 +1,20 @@
 //! Gram matrices of tangent features on the host.
 //!
 //! Where tensors live on the host anyway, the products of features are taken by faer: of a symmetric matrix only the
-//! lower triangle, and in place, which tensors cannot do.
+//! lower triangle, and in place, which tensors cannot do. Networks with convolutions go through
+//! [`HostNetwork`], which writes features where they belong; dense ones are matrix products of tensors.
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
-use ndarray::{Array2, ArrayViewMut2};
+use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
-use widenet_model::DeviceError;
+use widenet_model::host::{HostNetwork, LayerPass, Pass, Real};
+use widenet_model::{ConvNode, DeviceError, Network, Node};
 
+use crate::contraction::{Contraction, LayerPlan};
 use crate::features::{LayerFeatures, Parts, TangentFeatures};
-use crate::real::Real;
+use crate::product::{product, product_lower};
 
 /// Features as host arrays: their Gram matrix is the sum of that of the layers.
 pub(crate) struct HostFeatures<T> {
@@ -20,12 +23,14 @@ pub(crate) struct HostFeatures<T> {
 
 /// A layer's features, all outputs side by side: `sum_o <g_o, g'_o>` is one scalar product.
 struct HostLayer<T> {
-    /// `Factors`: the inputs, `[n, fan_in]`. `Products`: the weights' derivatives, `[n, O * fan_in * units]`.
+    /// `Factors`: the inputs, `[n, P * fan_in]`. `Products`: the weights' derivatives, `[n, O * fan_in * units]`.
     first: Rows<T>,
-    /// The derivatives by the pre-activations, summed over positions, `[n, O * units]`.
+    /// The derivatives by the pre-activations, `Factors`: `[n, O * P * units]`. `Products`: summed over positions,
+    /// `[n, O * units]`.
     second: Rows<T>,
     product: bool,
-    /// `sigma_w^2 / fan_in` and `sigma_b^2`.
+    positions: usize,
+    /// `sigma_w / sqrt(fan_in)` and `sigma_b`, 0 without biases.
     scales: [f64; 2],
 }
 
@@ -53,14 +58,67 @@ impl<T: Real> Rows<T> {
 }
 
 impl<T: Real> HostFeatures<T> {
-    /// Reads the features' last layer or all of them. `None` where a layer keeps factors of several positions, whose sum
-    /// over pairs of positions is left to tensors.
-    pub(crate) fn read(features: &TangentFeatures, last_only: bool) -> Result<Option<Self>, DeviceError> {
+    /// The features of finite samples `x: [n, d]` that fit the network, each layer's as `plan` says.
+    pub(crate) fn of(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Self {
+        let outputs = network.architecture().output_size();
+        let network = HostNetwork::<T>::new(network);
+        let n = x.nrows();
+        let empty = |layer: &widenet_model::host::HostLayer<T>, way: &LayerPlan| {
+            let product = way.contraction == Contraction::Products;
+            let widths = match way.contraction {
+                Contraction::Products => [outputs * layer.fan_in * layer.units, outputs * layer.units],
+                Contraction::Factors => [layer.positions * layer.fan_in, outputs * layer.positions * layer.units],
+            };
+            let bias = if layer.bias.is_empty() { 0.0 } else { layer.b_scale };
+            let [first, second] = widths.map(|width| Rows { values: vec![T::zero(); n * width], width });
+            HostLayer { first, second, product, positions: layer.positions, scales: [layer.w_scale, bias] }
+        };
+        let mut layers: Vec<HostLayer<T>> =
+            network.layers().iter().zip(plan).map(|(layer, way)| empty(layer, way)).collect();
+        let cores = rayon::current_num_threads();
+        let chunk = network.samples_per_pass(n.div_ceil(cores));
+        // Every chunk's rows of every layer.
+        let mut places: Vec<Vec<Place<T>>> = (0..n.div_ceil(chunk)).map(|_| Vec::new()).collect();
+        for HostLayer { first, second, product, .. } in &mut layers {
+            let widths = [first.width, second.width];
+            let rows = first.values.chunks_mut(chunk * widths[0]).zip(second.values.chunks_mut(chunk * widths[1]));
+            for (places, (first, second)) in places.iter_mut().zip(rows) {
+                places.push(Place { first, second, widths, product: *product });
+            }
+        }
+        // A pass's memory is used again for several chunks.
+        let places = places.into_par_iter().enumerate().with_min_len(n.div_ceil(2 * cores * chunk));
+        places.for_each_init(Pass::default, |pass, (index, mut places)| {
+            let rows = index * chunk..((index + 1) * chunk).min(n);
+            let x: Vec<T> =
+                x.rows().into_iter().skip(rows.start).take(rows.len()).flatten().map(|&x| T::of(x)).collect();
+            network.forward(&x, pass);
+            for output in 0..outputs {
+                let mut unit = vec![T::zero(); rows.len() * outputs];
+                unit.iter_mut().skip(output).step_by(outputs).for_each(|c| *c = T::one());
+                network.pull_back(&unit, pass, &mut |mut layer| places[layer.index].take(&mut layer, output, outputs));
+            }
+        });
+        Self { layers }
+    }
+
+    /// Reads the features of a network without convolutions, the last layer's or all of them.
+    pub(crate) fn read(features: &TangentFeatures, last_only: bool) -> Result<Self, DeviceError> {
         let layers = features.layers();
         let layers = if last_only { &layers[layers.len() - 1..] } else { layers };
-        let read =
-            layers.iter().map(|layer| HostLayer::read(layer, last_only)).collect::<Result<Option<Vec<_>>, _>>()?;
-        Ok(read.map(|layers| Self { layers }))
+        Ok(Self { layers: layers.iter().map(HostLayer::read).collect::<Result<_, _>>()? })
+    }
+
+    /// The last layer's features alone.
+    pub(crate) fn last_layer(mut self) -> Self {
+        Self { layers: self.layers.pop().into_iter().collect() }
+    }
+
+    /// The same as tensors of a network on the host.
+    pub(crate) fn into_tensors(self, network: &Network) -> Vec<LayerFeatures> {
+        let outputs = network.architecture().output_size();
+        let layers = self.layers.into_iter().zip(weighted(network.nodes()));
+        layers.map(|(layer, conv)| layer.into_tensors(conv, outputs, &network.device().inner())).collect()
     }
 
     /// Writes `<phi_i, phi'_j>` of rows here and rows of `other` there into `out`, times `scale`.
@@ -74,7 +132,7 @@ impl<T: Real> HostFeatures<T> {
     ) {
         let shape = (rows.len(), columns.len());
         let pair = |left: &Rows<T>, right: &Rows<T>, scale: f64, place: &mut [T]| {
-            T::product(scale, left.rows(&rows), right.rows(&columns), left.width, place);
+            product(scale, left.rows(&rows), right.rows(&columns), left.width, place);
         };
         let products = self.layers.iter().zip(&other.layers);
         sum(shape, scale, products, pair, out, false);
@@ -84,7 +142,7 @@ impl<T: Real> HostFeatures<T> {
     pub(crate) fn gram_lower(&self, rows: Range<usize>, scale: f64, out: ArrayViewMut2<f64>) {
         let shape = (rows.len(), rows.len());
         let pair = |left: &Rows<T>, _: &Rows<T>, scale: f64, place: &mut [T]| {
-            T::product_lower(scale, left.rows(&rows), left.width, place);
+            product_lower(scale, left.rows(&rows), left.width, place);
         };
         sum(shape, scale, self.layers.iter().zip(&self.layers), pair, out, true);
     }
@@ -105,7 +163,7 @@ fn sum<'a, T: Real>(
     let mut total = Array2::<T>::zeros((height, width));
     let mut places = [vec![T::zero(); height * width], vec![T::zero(); height * width]];
     for (left, right) in layers {
-        let [weight, bias] = left.scales;
+        let [weight, bias] = left.scales.map(|scale| scale.powi(2));
         let [first, second] = &mut places;
         pair(&left.first, &right.first, weight, first);
         let needs_second = !left.product || bias != 0.0;
@@ -128,23 +186,81 @@ fn sum<'a, T: Real>(
     out.zip_mut_with(&total, |out, &value| *out = scale * value.wide());
 }
 
+/// The rows of some samples in a layer's features.
+struct Place<'a, T> {
+    first: &'a mut [T],
+    second: &'a mut [T],
+    widths: [usize; 2],
+    product: bool,
+}
+
+impl<T: Real> Place<'_, T> {
+    /// Takes an output's derivatives of all samples.
+    fn take(&mut self, layer: &mut LayerPass<T>, output: usize, outputs: usize) {
+        let [width, width_second] = self.widths;
+        let parts = [width, width_second].map(|width| output * (width / outputs)..(output + 1) * (width / outputs));
+        for sample in 0..layer.samples() {
+            let first = &mut self.first[sample * width..(sample + 1) * width];
+            let second = &mut self.second[sample * width_second..(sample + 1) * width_second][parts[1].clone()];
+            if self.product {
+                layer.weight_derivative(sample, &mut first[parts[0].clone()]);
+                layer.add_bias_derivative(sample, second);
+            } else {
+                if output == 0 {
+                    layer.copy_input(sample, first);
+                }
+                second.copy_from_slice(layer.derivative(sample));
+            }
+        }
+    }
+}
+
 impl<T: Real> HostLayer<T> {
-    fn read(layer: &LayerFeatures, first_output_only: bool) -> Result<Option<Self>, DeviceError> {
-        let scales = [layer.scale.powi(2), layer.bias.unwrap_or(0.0).powi(2)];
-        let outputs = |count: usize| 0..if first_output_only { 1 } else { count };
-        Ok(match &layer.parts {
-            Parts::Factors { inputs, .. } if inputs.dims()[1] > 1 => None,
+    fn read(layer: &LayerFeatures) -> Result<Self, DeviceError> {
+        let scales = [layer.scale, layer.bias.unwrap_or(0.0)];
+        let (first, second, product) = match &layer.parts {
             Parts::Factors { inputs, derivatives } => {
                 let flat = |tensor: &Tensor<3>| tensor.clone().flatten::<2>(1, 2);
-                let derivatives: Vec<Tensor<2>> = derivatives[outputs(derivatives.len())].iter().map(flat).collect();
-                let (first, second) = (Rows::read(&[flat(inputs)])?, Rows::read(&derivatives)?);
-                Some(Self { first, second, product: false, scales })
+                let derivatives: Vec<Tensor<2>> = derivatives.iter().map(flat).collect();
+                (Rows::read(&[flat(inputs)])?, Rows::read(&derivatives)?, false)
             }
-            Parts::Products { weights, biases } => {
-                let outputs = outputs(weights.len());
-                let (first, second) = (Rows::read(&weights[outputs.clone()])?, Rows::read(&biases[outputs])?);
-                Some(Self { first, second, product: true, scales })
-            }
-        })
+            Parts::Products { weights, biases } => (Rows::read(weights)?, Rows::read(biases)?, true),
+        };
+        Ok(Self { first, second, product, positions: 1, scales })
     }
+
+    fn into_tensors(self, conv: Option<ConvNode>, outputs: usize, device: &Device) -> LayerFeatures {
+        let [scale, bias] = self.scales;
+        let (first, second) = (self.first.into_tensor(device), self.second.into_tensor(device));
+        let split = |tensor: Tensor<2>| tensor.clone().chunk(outputs, 1);
+        let parts = if self.product {
+            Parts::Products { weights: split(first), biases: split(second) }
+        } else {
+            let places = |tensor: Tensor<2>| {
+                let [n, width] = tensor.dims();
+                tensor.reshape([n, self.positions, width / self.positions])
+            };
+            Parts::Factors { inputs: places(first), derivatives: split(second).into_iter().map(places).collect() }
+        };
+        LayerFeatures { scale, bias: (bias != 0.0).then_some(bias), conv, parts }
+    }
+}
+
+impl<T: Real> Rows<T> {
+    fn into_tensor(self, device: &Device) -> Tensor<2> {
+        let shape = [self.values.len() / self.width, self.width];
+        let options = TensorCreationOptions::new(device.clone()).with_dtype(T::PRECISION.dtype());
+        Tensor::from_data(TensorData::new(self.values, shape), options)
+    }
+}
+
+/// The layers with weights, in the order of the parameters: the convolutions among them.
+fn weighted(nodes: &[Node]) -> Vec<Option<ConvNode>> {
+    let of_node = |node: &Node| match node {
+        Node::Dense(_) => vec![None],
+        Node::Conv(conv) => vec![Some(conv.clone())],
+        Node::Residual(residual) => [weighted(&residual.branch), weighted(&residual.shortcut)].concat(),
+        Node::Fixed(_) => Vec::new(),
+    };
+    nodes.iter().flat_map(of_node).collect()
 }

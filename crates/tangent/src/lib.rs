@@ -39,7 +39,7 @@ mod jacobian;
 mod kernel;
 mod limit;
 mod mirror;
-mod real;
+mod product;
 
 pub use contraction::{Contraction, LayerPlan, Method, PAIRED};
 pub use empirical::{EmpiricalKernel, EmpiricalKind};

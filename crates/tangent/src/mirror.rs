@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use crate::real::Real;
+use widenet_model::host::Real;
 
 /// Copies the lower triangle of a square matrix to the upper one.
 pub(crate) fn mirror<T: Real>(matrix: ArrayViewMut2<T>) {

@@ -3,11 +3,12 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use widenet_machine::Loss;
+use widenet_model::host::Real;
 use widenet_model::{Layer, LayerDerivative, Network, Precision, Trace, is_host, to_host, to_tensor};
 
 use crate::config::{Config, ObjectiveConfig, Parameters, Regulariser, TrainingConfig};
 use crate::error::Error;
-use crate::train::host::{HostEngine, Real};
+use crate::train::host::HostEngine;
 
 /// Rows evaluated at a time, which bounds the memory that activations take.
 const ROWS: usize = 2048;

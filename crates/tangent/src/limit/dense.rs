@@ -3,7 +3,7 @@
 use super::expectation::Lanes;
 use super::marginals::Arguments;
 use super::program::Step;
-use crate::real::Real;
+use widenet_model::host::Real;
 
 /// Takes the covariances `s` and tangent kernels `t` of a run of pairs through all steps.
 ///

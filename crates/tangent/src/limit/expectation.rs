@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use widenet_model::Activation;
 
 use super::series::HermiteSeries;
-use crate::real::{Real, vectorised};
+use widenet_model::host::{Real, vectorised};
 
 /// The expectations `E[phi(a) phi(b)]` and `E[phi'(a) phi'(b)]` over a centred Gaussian pair with
 /// `E[a^2] = q`, `E[b^2] = q'` and `E[a b] = s`.
@@ -155,7 +155,7 @@ fn rounding<T: Real>() -> T {
 #[inline(always)]
 fn rectifier<T: Real>(linear: T, rectified: T) -> impl Fn(T, (T, T), (T, T)) -> (T, T) {
     let (zero, one, pi) = (T::zero(), T::one(), T::of(PI));
-    let parallel = one - rounding();
+    let parallel = one - rounding::<T>();
     #[inline(always)]
     move |s, norms, inverses| {
         let cosine = s.abs() * inverses.0 * inverses.1;

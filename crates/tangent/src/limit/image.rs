@@ -17,7 +17,7 @@ use super::expectation::{Expectation, Lanes};
 use super::marginals::{Arguments, Cross, Own, Slots};
 use super::pool;
 use super::program::{Linear, Program, Step};
-use crate::real::{Real, vectorised};
+use widenet_model::host::{Real, vectorised};
 
 /// Rows and columns between two positions.
 pub(super) type Offset = [isize; 2];

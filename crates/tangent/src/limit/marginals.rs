@@ -1,7 +1,7 @@
 //! Where an activation finds the marginals of its two arguments.
 
 use super::expectation::Expectation;
-use crate::real::Real;
+use widenet_model::host::Real;
 
 /// The marginals of one or many samples, one matrix `[width, lanes]` for every activation of the architecture.
 pub(super) type Slots<T> = Vec<Vec<T>>;

@@ -18,7 +18,8 @@ use self::program::Program;
 use crate::error::{KernelError, check_samples};
 use crate::kernel::Kernel;
 use crate::mirror::mirror;
-use crate::real::Real;
+use crate::product::{product, product_lower};
+use widenet_model::host::Real;
 
 /// Which kernel of the infinitely wide network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl LimitKernel {
         let (left, right) = (Samples::new(self, &a), Samples::new(self, &b));
         let entries = gram.as_slice_mut().expect("just allocated in row-major order");
         if self.program.image.is_empty() {
-            T::product(1.0 / self.program.channels as f64, left.rows, right.rows, a.ncols(), entries);
+            product(1.0 / self.program.channels as f64, left.rows, right.rows, a.ncols(), entries);
         }
         entries.par_chunks_mut(b.nrows()).enumerate().for_each(|(i, row)| self.fill_row(&left, i, &right, row));
         gram
@@ -158,7 +159,7 @@ impl LimitKernel {
         let samples = Samples::new(self, &a);
         let entries = gram.as_slice_mut().expect("just allocated in row-major order");
         if self.program.image.is_empty() {
-            T::product_lower(1.0 / self.program.channels as f64, samples.rows, a.ncols(), entries);
+            product_lower(1.0 / self.program.channels as f64, samples.rows, a.ncols(), entries);
         }
         entries.par_chunks_mut(a.nrows()).enumerate().for_each(|(i, row)| {
             self.fill_row(&samples, i, &samples, &mut row[..i]);

@@ -2,7 +2,7 @@
 
 use super::image::{Map, Offset, Table};
 use super::program::{Pool, Step};
-use crate::real::Real;
+use widenet_model::host::Real;
 
 /// The offsets of the input on which the output of the steps at the given offsets depends; offset 0 first.
 pub(super) fn offsets_before(steps: &[Step], offsets: &[Offset]) -> Vec<Offset> {

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::expectation::Lanes;
-use crate::real::{Real, vectorised};
+use widenet_model::host::{Real, vectorised};
+
+use crate::product::product;
 
 /// Coefficients of an activation in Hermite polynomials.
 const COEFFICIENTS: usize = 256;
@@ -97,7 +99,7 @@ impl HermiteSeries {
             deviations.iter().flat_map(|deviation| (0..NODES).map(move |i| function(deviation * node(i)))).collect();
         let mut terms = vec![0.0; TERMS * lanes];
         let (coefficients, rest) = terms.split_at_mut(COEFFICIENTS * lanes);
-        f64::product(1.0, &self.weights, &values, NODES, coefficients);
+        product(1.0, &self.weights, &values, NODES, coefficients);
         for (lane, values) in values.chunks_exact(NODES).enumerate() {
             for (parity, sign) in [(0, 1.0), (1, -1.0)] {
                 // h_0 = 1: the first row holds the weights alone.

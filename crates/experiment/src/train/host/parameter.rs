@@ -2,8 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, Zip};
 use rayon::prelude::*;
+use widenet_model::host::Real;
 
-use super::real::{Place, Real, product};
+use super::product::{Place, product};
 
 /// What the regulariser does to a parameter in one step, before the loss pushes it.
 #[derive(Clone, Debug)]

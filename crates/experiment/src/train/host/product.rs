@@ -1,44 +1,7 @@
-//! The number types a host network computes in, and their matrix product.
+//! The matrix product of a host network.
 
-use burn::tensor::Element;
-use ndarray::{ArrayView2, ArrayViewMut2, NdFloat};
-use widenet_model::Precision;
-
-/// `f32` or `f64`.
-pub trait Real: NdFloat + Element {
-    /// Its name as a configuration gives it.
-    const PRECISION: Precision;
-
-    /// Rounds a double.
-    fn of(value: f64) -> Self;
-
-    /// The value as a double.
-    fn wide(self) -> f64;
-}
-
-impl Real for f32 {
-    const PRECISION: Precision = Precision::F32;
-
-    fn of(value: f64) -> Self {
-        value as f32
-    }
-
-    fn wide(self) -> f64 {
-        self.into()
-    }
-}
-
-impl Real for f64 {
-    const PRECISION: Precision = Precision::F64;
-
-    fn of(value: f64) -> Self {
-        value
-    }
-
-    fn wide(self) -> f64 {
-        self
-    }
-}
+use ndarray::{ArrayView2, ArrayViewMut2};
+use widenet_model::host::Real;
 
 /// What a product does with what is in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

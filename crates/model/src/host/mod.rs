@@ -1,0 +1,570 @@
+//! A network on the host, and its derivatives layer by layer.
+//!
+//! Burn's tensor operations go through the whole batch one after the other, on one core for all but matrix products, and
+//! make a new tensor each. Here a few samples at a time go all the way forth and back while what they leave is in the
+//! cache; cores take different samples, and derivatives are written where they are wanted. Convolutions with 3 x 3 kernels
+//! take 16 products where 36 are written ([Winograd's minimal filtering](winograd)).
+
+pub mod activation;
+mod convolution;
+mod pool;
+mod real;
+mod winograd;
+
+use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
+use faer::Accum;
+
+use crate::architecture::Layer;
+use crate::layers::{Node, Operation};
+use crate::network::Network;
+use crate::shape::Shape;
+use convolution::Geometry;
+use real::{product, rows};
+use winograd::{Patches, transform_kernel_derivatives, transform_kernels};
+
+pub use real::{Real, vectorised};
+
+/// A network's layers as host arrays.
+#[derive(Clone, Debug)]
+pub struct HostNetwork<T> {
+    nodes: Vec<HostNode>,
+    layers: Vec<HostLayer<T>>,
+    input: Shape,
+}
+
+/// A layer with weights, `z = w_scale u W + b_scale b` at every position.
+#[derive(Clone, Debug)]
+pub struct HostLayer<T> {
+    /// `W: [fan_in, units]`. The inputs of a convolution are counted by kernel row, kernel column and channel.
+    pub weight: Vec<T>,
+    /// `b: [units]`, or nothing.
+    pub bias: Vec<T>,
+    /// `sigma_w / sqrt(fan_in)`.
+    pub w_scale: f64,
+    /// `sigma_b`.
+    pub b_scale: f64,
+    /// Inputs of a unit.
+    pub fan_in: usize,
+    /// Outputs per position.
+    pub units: usize,
+    /// The places where the layer reads the image; 1 for a dense layer.
+    pub positions: usize,
+    way: Way<T>,
+}
+
+/// How a layer is multiplied.
+#[derive(Clone, Debug)]
+enum Way<T> {
+    Dense,
+    /// All windows side by side.
+    Windows(Geometry),
+    /// In patches; with the kernels' transforms, scaled.
+    Patches(Patches, Geometry, Vec<T>),
+}
+
+#[derive(Clone, Debug)]
+enum HostNode {
+    Layer(usize),
+    Residual(Vec<HostNode>, Vec<HostNode>),
+    Fixed(Operation, Shape),
+}
+
+/// What some samples left in every layer on their way through a network, and the memory for their way back.
+#[derive(Clone, Debug, Default)]
+pub struct Pass<T> {
+    samples: usize,
+    input: Vec<T>,
+    records: Vec<Record<T>>,
+    free: Vec<Vec<T>>,
+}
+
+/// What a node left.
+#[derive(Clone, Debug)]
+struct Record<T> {
+    /// Its output, images as `[height, width, channels]`.
+    output: Vec<T>,
+    /// What a convolution multiplies: windows or patches' transforms.
+    read: Vec<T>,
+    /// The nodes of a residual's two branches.
+    branches: [Vec<Record<T>>; 2],
+}
+
+/// A layer with weights, after a pass forth and back: what it read, and the derivative of the output with respect to its
+/// pre-activations. See [`HostNetwork::pull_back`].
+pub struct LayerPass<'a, T> {
+    /// The layer's place among the layers with weights, in the order of [`Network::parameters`].
+    pub index: usize,
+    layer: &'a HostLayer<T>,
+    samples: usize,
+    input: &'a [T],
+    read: &'a [T],
+    g: &'a [T],
+    /// The patches' derivatives.
+    patches: &'a [T],
+    scratch: &'a mut Vec<T>,
+}
+
+impl<T: Real> HostNetwork<T> {
+    /// A network's present weights, copied.
+    ///
+    /// # Panics
+    ///
+    /// When the network has another precision, or is not on the host.
+    pub fn new(network: &Network) -> Self {
+        let (mut layers, mut parameters) = (Vec::new(), network.parameters().into_iter());
+        let mut next = || {
+            let tensor = parameters.next().expect("one vector per parameter");
+            let tensor = if tensor.is_autodiff() { tensor.inner() } else { tensor };
+            tensor.into_data().try_to_vec::<T>().expect("a host tensor of the network's precision")
+        };
+        let architecture = network.architecture();
+        let (nodes, _) = nodes(network.nodes(), architecture.layers(), architecture.input(), &mut next, &mut layers);
+        let mut host = Self { nodes, layers, input: architecture.input() };
+        host.prepare();
+        host
+    }
+
+    /// The layers with weights, in the order of [`Network::parameters`].
+    pub fn layers(&self) -> &[HostLayer<T>] {
+        &self.layers
+    }
+
+    /// Changes the layers' weights.
+    pub fn update(&mut self, change: impl FnOnce(&mut [HostLayer<T>])) {
+        change(&mut self.layers);
+        self.prepare();
+    }
+
+    fn prepare(&mut self) {
+        for HostLayer { way, weight, w_scale, .. } in &mut self.layers {
+            if let Way::Patches(_, _, kernels) = way {
+                transform_kernels(weight, T::of(*w_scale), kernels);
+            }
+        }
+    }
+
+    /// A network on the host with these weights, that is like `network` in all else.
+    pub fn network(&self, network: Network) -> Network {
+        let mut values = self.layers.iter().flat_map(|layer| {
+            let bias = (!layer.bias.is_empty()).then(|| layer.bias.clone());
+            std::iter::once(layer.in_network_order()).chain(bias)
+        });
+        let device = network.device().inner();
+        network.map_parameters(&mut |_, _| {
+            let values = values.next().expect("one vector per parameter");
+            let size = values.len();
+            let options = TensorCreationOptions::new(device.clone()).with_dtype(T::PRECISION.dtype());
+            Tensor::from_data(TensorData::new(values, [size]), options)
+        })
+    }
+
+    /// Samples that should go through together, where one core has `n` to go: enough for dense weights to be read no more
+    /// often than what the samples leave, and no more than that, so that it stays in the cache.
+    pub fn samples_per_pass(&self, n: usize) -> usize {
+        let dense = |layer: &&HostLayer<T>| matches!(layer.way, Way::Dense);
+        let weights: usize = self.layers.iter().filter(dense).map(|layer| layer.weight.len()).sum();
+        let sample: usize = self.layers.iter().map(|layer| 3 * layer.units * layer.positions).sum();
+        weights.div_ceil(sample).clamp(1, n.max(1))
+    }
+
+    /// The outputs `f(w, x)`, `[n, O]`, of samples `x: [n, d]` (images as `[channels, height, width]`), one after the
+    /// other. `pass` remembers what [`HostNetwork::pull_back`] needs; its memory is used again.
+    ///
+    /// # Panics
+    ///
+    /// When `x` is not a whole number of samples.
+    pub fn forward<'p>(&self, x: &[T], pass: &'p mut Pass<T>) -> &'p [T] {
+        let size = self.input.size();
+        assert_eq!(x.len() % size, 0, "{} numbers are not samples of {size}", x.len());
+        pass.samples = x.len() / size;
+        pass.input.resize(x.len(), T::zero());
+        match self.input {
+            Shape::Flat(_) => pass.input.copy_from_slice(x),
+            // Pixels in rows, channels last: the transpose of what vectors are made of.
+            Shape::Image([c, h, w]) => each(x, &mut pass.input, pass.samples, |x, image| {
+                pool::pull_back(Operation::Flatten, [c, h, w], [&[], &[]], x, image);
+            }),
+        }
+        self.run(&self.nodes, &pass.input, pass.samples, &mut pass.records, &mut pass.free);
+        &pass.records.last().expect("a network has a layer").output
+    }
+
+    /// The derivatives of `sum_{i,o} c_io f_o(x_i)` for `c: [n, O]`, of the last [`HostNetwork::forward`] of `pass`:
+    /// calls `visit` for every layer with weights, last first. Every sample's output depends on that sample alone.
+    ///
+    /// # Panics
+    ///
+    /// When `c` has another size than the outputs.
+    pub fn pull_back(&self, c: &[T], pass: &mut Pass<T>, visit: &mut dyn FnMut(LayerPass<T>)) {
+        let Pass { samples, input, records, free } = pass;
+        assert_eq!(c.len(), records.last().map_or(0, |record| record.output.len()), "one number per output");
+        let mut g = take(free, c.len());
+        g.copy_from_slice(c);
+        let rest = self.back(&self.nodes, records, input, *samples, g, false, free, visit);
+        free.extend(rest);
+    }
+
+    fn run(&self, nodes: &[HostNode], input: &[T], n: usize, records: &mut Vec<Record<T>>, free: &mut Vec<Vec<T>>) {
+        records.resize_with(nodes.len(), Record::default);
+        for (index, node) in nodes.iter().enumerate() {
+            let (before, rest) = records.split_at_mut(index);
+            let input = before.last().map_or(input, |record| &record.output);
+            let Record { output, read, branches } = &mut rest[0];
+            match node {
+                HostNode::Layer(layer) => self.layers[*layer].forward(input, n, read, output, free),
+                HostNode::Residual(branch, shortcut) => {
+                    for (nodes, records) in [branch, shortcut].into_iter().zip(&mut *branches) {
+                        self.run(nodes, input, n, records, free);
+                    }
+                    let [a, b] = branches.each_ref().map(|records| records.last().map_or(input, |last| &last.output));
+                    output.resize(a.len(), T::zero());
+                    vectorised(|| output.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = a + b));
+                }
+                HostNode::Fixed(Operation::Activation(activation), _) => {
+                    output.resize(input.len(), T::zero());
+                    activation::apply(*activation, input, output);
+                }
+                HostNode::Fixed(operation, shape) => {
+                    output.resize(n * fixed_output(*operation, *shape), T::zero());
+                    let shape = image(*shape);
+                    each(input, output, n, |input, output| pool::apply(*operation, shape, input, output));
+                }
+            }
+        }
+    }
+
+    /// Pulls `g` back through nodes. The derivative at their input is computed when it is `wanted`.
+    #[allow(clippy::too_many_arguments)] // a recursion's state
+    fn back(
+        &self,
+        nodes: &[HostNode],
+        records: &[Record<T>],
+        input: &[T],
+        n: usize,
+        mut g: Vec<T>,
+        wanted: bool,
+        free: &mut Vec<Vec<T>>,
+        visit: &mut dyn FnMut(LayerPass<T>),
+    ) -> Option<Vec<T>> {
+        let first = nodes.iter().position(HostNode::has_weights).unwrap_or(nodes.len());
+        for (index, node) in nodes.iter().enumerate().rev() {
+            // Before the first weights nobody looks at derivatives, unless the caller does.
+            let wanted = wanted || index > first;
+            if !wanted && index < first {
+                free.push(g);
+                return None;
+            }
+            let record = &records[index];
+            let input = index.checked_sub(1).map_or(input, |before| &records[before].output);
+            let next = match node {
+                HostNode::Layer(layer) => {
+                    let next = self.layers[*layer].back(*layer, [input, &record.read], n, &g, wanted, free, visit);
+                    free.push(g);
+                    next
+                }
+                HostNode::Residual(branch, shortcut) => {
+                    let mut copy = take(free, g.len());
+                    copy.copy_from_slice(&g);
+                    let [left, right] = &record.branches;
+                    let b = self.back(shortcut, right, input, n, copy, wanted, free, visit);
+                    let a = self.back(branch, left, input, n, g, wanted, free, visit);
+                    a.zip(b).map(|(mut a, b)| {
+                        vectorised(|| a.iter_mut().zip(&b).for_each(|(a, &b)| *a += b));
+                        free.push(b);
+                        a
+                    })
+                }
+                HostNode::Fixed(Operation::Activation(activation), _) => {
+                    activation::pull_back(*activation, input, &mut g);
+                    Some(g)
+                }
+                HostNode::Fixed(operation, shape) => {
+                    let mut down = take(free, input.len());
+                    let (size, size_out) = (input.len() / n, g.len() / n);
+                    let shape = image(*shape);
+                    for sample in 0..n {
+                        let (of, to) = (sample * size..(sample + 1) * size, sample * size_out..(sample + 1) * size_out);
+                        let seen = [&input[of.clone()], &record.output[to.clone()]];
+                        pool::pull_back(*operation, shape, seen, &g[to], &mut down[of]);
+                    }
+                    free.push(g);
+                    Some(down)
+                }
+            };
+            g = next?;
+        }
+        Some(g)
+    }
+}
+
+impl<T: Real> HostLayer<T> {
+    fn forward(&self, input: &[T], n: usize, read: &mut Vec<T>, z: &mut Vec<T>, free: &mut Vec<Vec<T>>) {
+        let scale = T::of(self.w_scale);
+        z.resize(n * self.positions * self.units, T::zero());
+        match &self.way {
+            Way::Dense => {
+                product(z, Accum::Replace, scale, rows(input, self.fan_in), rows(&self.weight, self.units));
+            }
+            Way::Windows(geometry) => {
+                read.resize(n * self.positions * self.fan_in, T::zero());
+                each(input, read, n, |image, windows| geometry.copy_windows(image, windows));
+                product(z, Accum::Replace, scale, rows(read, self.fan_in), rows(&self.weight, self.units));
+            }
+            Way::Patches(patches, geometry, kernels) => {
+                read.resize(n * patches.numbers(geometry.input[0]), T::zero());
+                each(input, read, n, |image, read| patches.read(image, read));
+                let mut products = take(free, patches.numbers(self.units));
+                each(read, z, n, |read, z| {
+                    patches.multiply(read, kernels, self.units, &mut products);
+                    patches.write(&products, self.units, z);
+                });
+                free.push(products);
+            }
+        }
+        if !self.bias.is_empty() {
+            let scale = T::of(self.b_scale);
+            z.chunks_mut(self.units).for_each(|z| z.iter_mut().zip(&self.bias).for_each(|(z, &b)| *z += scale * b));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // a recursion's state
+    fn back(
+        &self,
+        index: usize,
+        [input, read]: [&[T]; 2],
+        n: usize,
+        g: &[T],
+        wanted: bool,
+        free: &mut Vec<Vec<T>>,
+        visit: &mut dyn FnMut(LayerPass<T>),
+    ) -> Option<Vec<T>> {
+        let mut patches = Vec::new();
+        if let Way::Patches(way, ..) = &self.way {
+            patches = take(free, n * way.numbers(self.units));
+            each(g, &mut patches, n, |g, patches| way.read_derivatives(g, self.units, patches));
+        }
+        let mut scratch = take(free, 0);
+        let seen =
+            LayerPass { index, layer: self, samples: n, input, read, g, patches: &patches, scratch: &mut scratch };
+        visit(seen);
+        free.push(scratch);
+        let down = wanted.then(|| {
+            let scale = T::of(self.w_scale);
+            let mut down = take(free, input.len());
+            match &self.way {
+                Way::Dense => {
+                    let weight = rows(&self.weight, self.units).transpose();
+                    product(&mut down, Accum::Replace, scale, rows(g, self.units), weight);
+                }
+                Way::Windows(geometry) => {
+                    let mut windows = take(free, read.len());
+                    let weight = rows(&self.weight, self.units).transpose();
+                    product(&mut windows, Accum::Replace, scale, rows(g, self.units), weight);
+                    down.fill(T::zero());
+                    each(&windows, &mut down, n, |windows, down| geometry.add_windows(windows, down));
+                    free.push(windows);
+                }
+                Way::Patches(way, geometry, kernels) => {
+                    let mut derivatives = take(free, way.numbers(geometry.input[0]));
+                    down.fill(T::zero());
+                    each(&patches, &mut down, n, |patches, down| {
+                        way.multiply_transposed(patches, kernels, self.units, &mut derivatives);
+                        way.add_derivatives(&derivatives, down);
+                    });
+                    free.push(derivatives);
+                }
+            }
+            down
+        });
+        free.push(patches);
+        down
+    }
+
+    /// The weights in the order of the network's parameter: for a convolution `[channels_out, channels_in, kernel, kernel]`.
+    fn in_network_order(&self) -> Vec<T> {
+        let Some(geometry) = self.geometry() else { return self.weight.clone() };
+        let mut flat = vec![T::zero(); self.weight.len()];
+        for (here, there) in geometry.weight_places(self.units) {
+            flat[there] = self.weight[here];
+        }
+        flat
+    }
+
+    fn geometry(&self) -> Option<&Geometry> {
+        match &self.way {
+            Way::Dense => None,
+            Way::Windows(geometry) | Way::Patches(_, geometry, _) => Some(geometry),
+        }
+    }
+}
+
+impl<T: Real> LayerPass<'_, T> {
+    /// Samples that went through.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// What the layer read of a sample at every position, without the scale: `[positions, fan_in]`.
+    pub fn copy_input(&self, sample: usize, out: &mut [T]) {
+        let size = self.input.len() / self.samples;
+        let input = &self.input[sample * size..(sample + 1) * size];
+        match self.layer.geometry() {
+            None => out.copy_from_slice(input),
+            Some(geometry) => geometry.copy_windows(input, out),
+        }
+    }
+
+    /// The derivative with respect to a sample's pre-activations, `[positions, units]`.
+    pub fn derivative(&self, sample: usize) -> &[T] {
+        let size = self.layer.positions * self.layer.units;
+        &self.g[sample * size..(sample + 1) * size]
+    }
+
+    /// The derivative with respect to the weights, without their scale, of one sample: `sum_p u_p g_p^T`,
+    /// `[fan_in, units]`.
+    pub fn weight_derivative(&mut self, sample: usize, out: &mut [T]) {
+        self.weights(sample..sample + 1, Accum::Replace, out);
+    }
+
+    /// Adds the derivative with respect to the weights, summed over the samples.
+    pub fn add_weight_derivative(&mut self, out: &mut [T]) {
+        self.weights(0..self.samples, Accum::Add, out);
+    }
+
+    /// Adds the derivative with respect to the biases, without their scale, of one sample: `sum_p g_p`, `[units]`.
+    pub fn add_bias_derivative(&self, sample: usize, out: &mut [T]) {
+        for g in self.derivative(sample).chunks(self.layer.units) {
+            out.iter_mut().zip(g).for_each(|(out, &g)| *out += g);
+        }
+    }
+
+    fn weights(&mut self, samples: std::ops::Range<usize>, accum: Accum, out: &mut [T]) {
+        let of = |values: &'_ [T], samples: &std::ops::Range<usize>| {
+            let size = values.len() / self.samples;
+            samples.start * size..samples.end * size
+        };
+        let units = self.layer.units;
+        match &self.layer.way {
+            Way::Dense | Way::Windows(_) => {
+                let read = if self.read.is_empty() { self.input } else { self.read };
+                let (read, g) = (&read[of(read, &samples)], &self.g[of(self.g, &samples)]);
+                product(out, accum, T::one(), rows(read, self.layer.fan_in).transpose(), rows(g, units));
+            }
+            Way::Patches(patches, _, kernels) => {
+                self.scratch.resize(kernels.len(), T::zero());
+                for sample in samples.clone() {
+                    let sample_range = sample..sample + 1;
+                    let read = &self.read[of(self.read, &sample_range)];
+                    let g = &self.patches[of(self.patches, &sample_range)];
+                    let accum = if sample == samples.start { Accum::Replace } else { Accum::Add };
+                    patches.kernel_derivatives(read, g, units, accum, self.scratch);
+                }
+                transform_kernel_derivatives(self.scratch, accum, out);
+            }
+        }
+    }
+}
+
+impl<T> Default for Record<T> {
+    fn default() -> Self {
+        Self { output: Vec::new(), read: Vec::new(), branches: [Vec::new(), Vec::new()] }
+    }
+}
+
+impl HostNode {
+    fn has_weights(&self) -> bool {
+        match self {
+            HostNode::Layer(_) => true,
+            HostNode::Residual(branch, shortcut) => branch.iter().chain(shortcut).any(HostNode::has_weights),
+            HostNode::Fixed(..) => false,
+        }
+    }
+}
+
+/// The nodes in this form, with the shape after them; their layers with weights are added to `layers`, with the parameters
+/// that `next` gives.
+fn nodes<T: Real>(
+    nodes_in: &[Node],
+    architecture: &[Layer],
+    mut shape: Shape,
+    next: &mut dyn FnMut() -> Vec<T>,
+    layers: &mut Vec<HostLayer<T>>,
+) -> (Vec<HostNode>, Shape) {
+    let mut built = Vec::with_capacity(nodes_in.len());
+    for (node, layer) in nodes_in.iter().zip(architecture) {
+        built.push(match (node, layer) {
+            (Node::Dense(node), _) => {
+                let (fan_in, units) = (shape.size(), node.weight.dims()[1]);
+                let (weight, bias) = (next(), node.bias.as_ref().map(|_| next()).unwrap_or_default());
+                let (w_scale, b_scale, way) = (node.w_scale, node.b_scale, Way::Dense);
+                layers.push(HostLayer { weight, bias, w_scale, b_scale, fan_in, units, positions: 1, way });
+                HostNode::Layer(layers.len() - 1)
+            }
+            (Node::Conv(node), _) => {
+                let [units, _, kernel, _] = node.weight.dims();
+                let geometry = Geometry::new([kernel, node.stride, node.padding], image(shape));
+                let (flat, bias) = (next(), node.bias.as_ref().map(|_| next()).unwrap_or_default());
+                let way = match Patches::new(geometry, units) {
+                    Some(patches) => {
+                        let kernels = vec![T::zero(); flat.len() / 9 * 16];
+                        Way::Patches(patches, geometry, kernels)
+                    }
+                    None => Way::Windows(geometry),
+                };
+                let (w_scale, b_scale) = (node.w_scale, node.b_scale);
+                let (fan_in, positions) = (geometry.fan_in(), geometry.positions());
+                let weight = vec![T::zero(); flat.len()];
+                let mut layer = HostLayer { weight, bias, w_scale, b_scale, fan_in, units, positions, way };
+                for (here, there) in geometry.weight_places(units) {
+                    layer.weight[here] = flat[there];
+                }
+                layers.push(layer);
+                HostNode::Layer(layers.len() - 1)
+            }
+            (Node::Residual(node), Layer::Residual(residual)) => {
+                let (branch, _) = nodes(&node.branch, &residual.branch, shape, next, layers);
+                let (shortcut, _) = nodes(&node.shortcut, &residual.shortcut, shape, next, layers);
+                HostNode::Residual(branch, shortcut)
+            }
+            (Node::Fixed(node), _) => HostNode::Fixed(node.operation, shape),
+            (Node::Residual(_), _) => unreachable!("a network has its architecture's layers"),
+        });
+        shape = layer.output(shape);
+    }
+    (built, shape)
+}
+
+fn image(shape: Shape) -> [usize; 3] {
+    match shape {
+        Shape::Image(image) => image,
+        Shape::Flat(_) => unreachable!("only images are convolved or pooled: Architecture::new refuses the rest"),
+    }
+}
+
+/// Numbers that a layer without weights makes of a sample.
+fn fixed_output(operation: Operation, shape: Shape) -> usize {
+    let [c, h, w] = image(shape);
+    match operation {
+        Operation::AveragePool(side) | Operation::MaxPool(side) => c * (h / side) * (w / side),
+        Operation::GlobalAveragePool => c,
+        Operation::Flatten | Operation::Activation(_) => c * h * w,
+    }
+}
+
+/// Calls `visit` with every sample's part of two arrays.
+fn each<T>(from: &[T], to: &mut [T], samples: usize, mut visit: impl FnMut(&[T], &mut [T])) {
+    if samples > 0 {
+        let (size, size_to) = (from.len() / samples, to.len() / samples);
+        from.chunks(size).zip(to.chunks_mut(size_to)).for_each(|(from, to)| visit(from, to));
+    }
+}
+
+/// Memory for so many numbers, of any values.
+fn take<T: Real>(free: &mut Vec<Vec<T>>, size: usize) -> Vec<T> {
+    // The smallest that is large enough, or else the largest.
+    let fits = (0..free.len()).filter(|&i| free[i].capacity() >= size).min_by_key(|&i| free[i].capacity());
+    let best = fits.or_else(|| (0..free.len()).max_by_key(|&i| free[i].capacity()));
+    let mut memory = best.map(|i| free.swap_remove(i)).unwrap_or_default();
+    memory.resize(size, T::zero());
+    memory
+}
