@@ -46,7 +46,7 @@ pub fn check_labels_for(loss: &dyn Loss, labels: ArrayView1<f64>) -> Result<(), 
         Labels::Classes => {
             check_labels(labels)?;
             match labels.first() {
-                Some(&first) if labels.iter().all(|&y| y == first) => Err(MachineError::OneClass(first)),
+                Some(&first) if labels.iter().all(|&y| y == first) => Err(MachineError::OneClass(first.to_string())),
                 _ => Ok(()),
             }
         }

@@ -67,7 +67,7 @@ pub enum MachineError {
     },
     /// Nothing to tell apart.
     #[error("every label is {0}: there must be samples of both classes")]
-    OneClass(f64),
+    OneClass(String),
     /// A kernel value that is NaN or infinite.
     #[error("kernel entry ({row}, {column}) is {value}: it must be finite")]
     NotFinite {

@@ -32,23 +32,29 @@
 //! ```
 
 mod bound;
+mod calibration;
 mod check;
+mod classes;
 mod duality;
 mod dynamics;
 mod error;
 mod loss;
+mod multiclass;
 mod objective;
 mod path_kernel;
 mod saved;
 mod solver;
 
 pub use bound::RiskBound;
+pub use calibration::Sigmoid;
 pub use check::{check_gram, check_kernel, check_labels, check_labels_for, check_positive};
+pub use classes::Classes;
 pub use duality::Objectives;
 pub use dynamics::{Decay, Descent};
 pub use error::MachineError;
 pub use loss::{EpsilonInsensitive, Hinge, Labels, Logistic, Loss, LossConfig, Squared, SquaredHinge};
+pub use multiclass::{Machines, Outcome, Scheme, calibrate, deal};
 pub use objective::Objective;
 pub use path_kernel::PathKernel;
 pub use saved::{SavedMachine, SavedMachineError, Task};
-pub use solver::{Options, Ridge, Solution, Stop, solve};
+pub use solver::{Options, Ridge, Solution, Stop, solve, solve_columns};

@@ -7,6 +7,7 @@
 //! | `support` | `[s]` | the support's positions among the training samples |
 //! | `support_inputs` | `[s, d]` | the support's inputs; `d = 0` when the kernel came as a matrix |
 //! | `lambda_mean`, `lambda`, `c` | `[]` | the regularisation in its three forms |
+//! | `sigmoids` | `[k, 2]` | `a`, `b` of `P = 1 / (1 + exp(a z + b))` for each output `z`; `[0, 2]` without |
 //! | `metadata` | bytes | a TOML document in UTF-8: the other fields of [`SavedMachine`] |
 //!
 //! In Python, with a kernel matrix `K` of new samples against the training samples:
@@ -20,8 +21,10 @@ use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimen
 use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::{Sigmoid, couple, normalise};
 use crate::error::MachineError;
 use crate::loss::LossConfig;
+use crate::multiclass::{Machines, Scheme};
 use crate::objective::Objective;
 
 /// What a machine's outputs mean.
@@ -36,6 +39,69 @@ pub enum Task {
     OneVersusRest,
     /// An output per pair of classes `(a, b)`, `a < b`, in lexical order, positive for `a`: the class with most votes.
     OneVersusOne,
+}
+
+impl Task {
+    /// Of telling so many classes apart.
+    pub fn of(classes: usize, scheme: Scheme) -> Self {
+        match (classes, scheme) {
+            (2, _) => Task::TwoClasses,
+            (_, Scheme::OneVersusRest) => Task::OneVersusRest,
+            (_, Scheme::OneVersusOne) => Task::OneVersusOne,
+        }
+    }
+
+    /// The positions of the classes predicted from outputs `[m, k]`. Of several classes that are equal the first.
+    ///
+    /// # Panics
+    ///
+    /// On [`Task::Regression`], where there are none.
+    pub fn predictions(self, outputs: ArrayView2<f64>, classes: usize) -> Vec<usize> {
+        let one = |row: ArrayView1<f64>| match self {
+            Task::Regression => panic!("values have no classes"),
+            Task::TwoClasses => usize::from(row[0] >= 0.0),
+            Task::OneVersusRest => first_largest(row.iter().copied()),
+            Task::OneVersusOne => {
+                let mut votes = vec![0.0; classes];
+                for ((a, b), &output) in pairs(classes).zip(row) {
+                    votes[if output > 0.0 { a } else { b }] += 1.0;
+                }
+                first_largest(votes.into_iter())
+            }
+        };
+        outputs.rows().into_iter().map(one).collect()
+    }
+
+    /// The probabilities of the classes, `[m, classes]`, from outputs `[m, k]` and a sigmoid for each: of one class
+    /// against the rest divided by their sum, of pairs coupled (Wu, Lin and Weng 2004).
+    ///
+    /// # Panics
+    ///
+    /// On [`Task::Regression`].
+    pub fn probabilities(self, outputs: ArrayView2<f64>, sigmoids: &[Sigmoid], classes: usize) -> Array2<f64> {
+        let mut all = Array2::zeros((outputs.nrows(), classes));
+        for (row, mut out) in outputs.rows().into_iter().zip(all.rows_mut()) {
+            let single: Vec<f64> = row.iter().zip(sigmoids).map(|(&z, sigmoid)| sigmoid.probability(z)).collect();
+            let values = match self {
+                Task::Regression => panic!("values have no probabilities"),
+                Task::TwoClasses => vec![1.0 - single[0], single[0]],
+                Task::OneVersusRest => normalise(single),
+                Task::OneVersusOne => couple(&single, classes),
+            };
+            out.assign(&Array1::from_vec(values));
+        }
+        all
+    }
+}
+
+/// The pairs `(a, b)`, `a < b`, in lexical order.
+pub(crate) fn pairs(classes: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..classes).flat_map(move |a| (a + 1..classes).map(move |b| (a, b)))
+}
+
+fn first_largest(values: impl Iterator<Item = f64>) -> usize {
+    let better = |best: (usize, f64), (i, value)| if value > best.1 { (i, value) } else { best };
+    values.enumerate().fold((0, f64::NEG_INFINITY), better).0
 }
 
 /// A trained machine `g_j(x) = sum_i alpha_ij K(x, x_i) + b_j`, with all that predictions and certificates need.
@@ -61,6 +127,8 @@ pub struct SavedMachine {
     pub kernel: String,
     /// A hash of the training samples that `support` counts in.
     pub samples_hash: String,
+    /// Platt's sigmoid for every output, `[k]`, if probabilities are wanted; else empty.
+    pub sigmoids: Vec<Sigmoid>,
 }
 
 /// The part of a saved machine that is no array.
@@ -100,10 +168,41 @@ pub enum SavedMachineError {
 }
 
 impl SavedMachine {
-    /// A machine with one output, reduced to its support: the samples whose coefficient in `alpha: [n]` is not 0.
-    /// `inputs` are the training samples, `[n, d]`.
+    /// A machine with coefficients `alpha: [n, k]`, reduced to its support: the samples with one other than 0. `inputs`
+    /// are the training samples, `[n, d]`.
     ///
-    /// The fields that do not follow from these are for two classes named `-1` and `+1`.
+    /// # Errors
+    ///
+    /// When the numbers of samples differ.
+    pub fn new(
+        machines: &Machines,
+        classes: Vec<String>,
+        inputs: ArrayView2<f64>,
+        loss: LossConfig,
+        objective: Objective,
+    ) -> Result<Self, MachineError> {
+        let coefficients = &machines.coefficients;
+        if coefficients.nrows() != inputs.nrows() {
+            return Err(MachineError::Count { what: "inputs", found: inputs.nrows(), samples: coefficients.nrows() });
+        }
+        let used = |i: usize| coefficients.row(i).iter().any(|&alpha| alpha != 0.0);
+        let support: Vec<usize> = (0..coefficients.nrows()).filter(|&i| used(i)).collect();
+        Ok(Self {
+            coefficients: coefficients.select(Axis(0), &support),
+            intercepts: machines.intercepts.clone(),
+            inputs: inputs.select(Axis(0), &support),
+            support,
+            loss,
+            objective,
+            task: machines.task,
+            classes,
+            kernel: String::new(),
+            samples_hash: String::new(),
+            sigmoids: Vec::new(),
+        })
+    }
+
+    /// A machine with one output for two classes named `-1` and `+1`: see [`SavedMachine::new`].
     ///
     /// # Errors
     ///
@@ -115,22 +214,13 @@ impl SavedMachine {
         loss: LossConfig,
         objective: Objective,
     ) -> Result<Self, MachineError> {
-        if alpha.len() != inputs.nrows() {
-            return Err(MachineError::Count { what: "inputs", found: inputs.nrows(), samples: alpha.len() });
-        }
-        let support: Vec<usize> = (0..alpha.len()).filter(|&i| alpha[i] != 0.0).collect();
-        Ok(Self {
-            coefficients: alpha.select(Axis(0), &support).insert_axis(Axis(1)),
-            intercepts: Array1::from_elem(1, intercept),
-            inputs: inputs.select(Axis(0), &support),
-            support,
-            loss,
-            objective,
+        let machines = Machines {
             task: Task::TwoClasses,
-            classes: vec!["-1".into(), "+1".into()],
-            kernel: String::new(),
-            samples_hash: String::new(),
-        })
+            coefficients: alpha.to_owned().insert_axis(Axis(1)),
+            intercepts: Array1::from_elem(1, intercept),
+            outcomes: Vec::new(),
+        };
+        Self::new(&machines, vec!["-1".into(), "+1".into()], inputs, loss, objective)
     }
 
     /// The coefficients `[s]` and the intercept of a machine with one output.
@@ -148,6 +238,17 @@ impl SavedMachine {
     /// The outputs `[m, k]` on samples whose kernel with the support is `[m, s]`.
     pub fn outputs(&self, kernel: ArrayView2<f64>) -> Array2<f64> {
         kernel.dot(&self.coefficients) + &self.intercepts
+    }
+
+    /// The positions of the classes predicted from outputs: see [`Task::predictions`].
+    pub fn predictions(&self, outputs: ArrayView2<f64>) -> Vec<usize> {
+        self.task.predictions(outputs, self.classes.len())
+    }
+
+    /// The classes' probabilities `[m, classes]`, if the machine has sigmoids: see [`Task::probabilities`].
+    pub fn probabilities(&self, outputs: ArrayView2<f64>) -> Option<Array2<f64>> {
+        let calibrated = !self.sigmoids.is_empty();
+        calibrated.then(|| self.task.probabilities(outputs, &self.sigmoids, self.classes.len()))
     }
 
     /// The bytes of the npz file. The same machine gives the same bytes.
@@ -169,6 +270,9 @@ impl SavedMachine {
         npz.add_array("intercept", &self.intercepts).expect(memory);
         npz.add_array("support", &support).expect(memory);
         npz.add_array("support_inputs", &self.inputs).expect(memory);
+        let sigmoids =
+            Array2::from_shape_fn((self.sigmoids.len(), 2), |(i, j)| [self.sigmoids[i].a, self.sigmoids[i].b][j]);
+        npz.add_array("sigmoids", &sigmoids).expect(memory);
         let objective = self.objective;
         for (name, value) in
             [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
@@ -204,6 +308,7 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
     let intercepts: Array1<f64> = get(&mut npz, "intercept")?;
     let support: Array1<u64> = get(&mut npz, "support")?;
     let inputs: Array2<f64> = get(&mut npz, "support_inputs")?;
+    let sigmoids: Array2<f64> = get(&mut npz, "sigmoids")?;
     let (s, k) = coefficients.dim();
     if support.len() != s || inputs.nrows() != s || intercepts.len() != k {
         return Err(format!(
@@ -227,7 +332,13 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
     if let Some(&position) = support.iter().find(|&&position| position >= metadata.samples as u64) {
         return Err(format!("support {position} is not one of {} training samples", metadata.samples));
     }
-    if !coefficients.iter().chain(&intercepts).chain(&inputs).all(|value| value.is_finite()) {
+    if sigmoids.ncols() != 2 || ![0, k].contains(&sigmoids.nrows()) {
+        return Err(format!("sigmoids is {:?} for {k} outputs", sigmoids.dim()));
+    }
+    if metadata.task == Task::Regression && !sigmoids.is_empty() {
+        return Err("values have no sigmoids".into());
+    }
+    if !coefficients.iter().chain(&intercepts).chain(&inputs).chain(&sigmoids).all(|value| value.is_finite()) {
         return Err("a number is not finite".into());
     }
     Ok(SavedMachine {
@@ -241,6 +352,7 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
         classes: metadata.classes,
         kernel: metadata.kernel,
         samples_hash: metadata.samples_hash,
+        sigmoids: sigmoids.rows().into_iter().map(|row| Sigmoid { a: row[0], b: row[1] }).collect(),
     })
 }
 
@@ -262,7 +374,8 @@ mod tests {
         let objective = Objective::new(0.1 + 0.2, 3).unwrap();
         let (alpha, inputs) = (array![1.0, 0.0, -0.1], array![[0.5, 1.0], [9.0, 9.0], [0.25, 0.125]]);
         let machine = SavedMachine::of_one_output(alpha.view(), 0.5, inputs.view(), loss, objective).unwrap();
-        SavedMachine { kernel: "kind = \"ntk\"\n".into(), samples_hash: "0123".into(), ..machine }
+        let sigmoids = vec![Sigmoid { a: -0.1, b: 0.3 }];
+        SavedMachine { kernel: "kind = \"ntk\"\n".into(), samples_hash: "0123".into(), sigmoids, ..machine }
     }
 
     #[test]
@@ -273,6 +386,31 @@ mod tests {
         assert_eq!(machine.inputs, array![[0.5, 1.0], [0.25, 0.125]]);
         assert_eq!(machine.outputs(array![[2.0, 0.0], [0.0, 0.0]].view()), array![[2.5], [0.5]]);
         assert_eq!(machine.one_output().unwrap().1, 0.5);
+    }
+
+    #[test]
+    fn predictions_by_hand() {
+        let predict = |task: Task, outputs: Array2<f64>, classes| task.predictions(outputs.view(), classes);
+        assert_eq!(predict(Task::TwoClasses, array![[-0.1], [0.0], [2.0]], 2), [0, 1, 1]);
+        assert_eq!(predict(Task::OneVersusRest, array![[-0.5, -0.1, -0.3], [1.0, 0.0, 1.0]], 3), [1, 0]);
+        // (0, 1), (0, 2), (1, 2): two votes for 2; one vote each, and the first has it.
+        assert_eq!(predict(Task::OneVersusOne, array![[1.0, -1.0, -0.1], [1.0, -1.0, 1.0]], 3), [2, 0]);
+    }
+
+    #[test]
+    fn probabilities_by_hand() {
+        // 1 / (1 + exp(-z)) at z = ln 3 and 0.
+        let (plain, z) = (Sigmoid { a: -1.0, b: 0.0 }, 3.0_f64.ln());
+        let near =
+            |found: Array2<f64>, expected: &[f64]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14);
+        assert!(near(Task::TwoClasses.probabilities(array![[z]].view(), &[plain], 2), &[0.25, 0.75]));
+        let three = [plain; 3];
+        let rest = Task::OneVersusRest.probabilities(array![[z, 0.0, 0.0]].view(), &three, 3);
+        assert!(near(rest, &[0.75 / 1.75, 0.5 / 1.75, 0.5 / 1.75]));
+        // Pairs as from the probabilities 0.6, 0.2, 0.2.
+        let one = Task::OneVersusOne.probabilities(array![[z, z, 0.0]].view(), &three, 3);
+        assert!(near(one, &[0.6, 0.2, 0.2]));
+        assert_eq!(machine().probabilities(array![[0.0]].view()).unwrap().dim(), (1, 2));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Optimal machines agree with scikit-learn's (and so LIBSVM's) to 1e-5: see tests/reference/machines.py.
 
-use ndarray::{Array1, Array2};
+mod common;
+
+use common::gram;
+use ndarray::Array1;
 use serde::Deserialize;
 use widenet_machine::{EpsilonInsensitive, LossConfig, Objective, Options, solve};
 
@@ -28,16 +31,6 @@ struct Case {
     /// Where scikit-learn tells them.
     alpha: Option<Vec<f64>>,
     b: f64,
-}
-
-/// `exp(-|x - x'|^2 / d)` rounded to multiples of 2^-20, and 2^-10 more on the diagonal.
-fn gram(inputs: &[Vec<f64>]) -> Array2<f64> {
-    let (n, d) = (inputs.len(), inputs[0].len() as f64);
-    Array2::from_shape_fn((n, n), |(i, j)| {
-        let distance: f64 = inputs[i].iter().zip(&inputs[j]).map(|(a, b)| (a - b).powi(2)).sum();
-        let steps = f64::from(1 << 20);
-        ((-distance / d).exp() * steps).round() / steps + if i == j { 1024.0 / steps } else { 0.0 }
-    })
 }
 
 #[test]

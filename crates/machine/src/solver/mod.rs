@@ -12,9 +12,9 @@ mod working_set;
 pub use ridge::Ridge;
 pub use solution::{Solution, Stop};
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2, Axis};
 
-use crate::check::{check_gram, check_kernel, check_labels_for};
+use crate::check::{check_kernel, check_labels_for};
 use crate::error::MachineError;
 use crate::loss::LossConfig;
 use crate::objective::Objective;
@@ -75,21 +75,81 @@ pub fn solve(
     objective: Objective,
     options: &Options,
 ) -> Result<Solution, MachineError> {
-    check_gram(gram, labels)?;
-    if objective.samples() != labels.len() {
-        return Err(MachineError::Count { what: "labels", found: labels.len(), samples: objective.samples() });
+    let targets = labels.insert_axis(Axis(1));
+    check(gram, targets, loss, objective)?;
+    Ok(solve_checked(gram, targets, loss, objective, options)?.remove(0))
+}
+
+/// A machine per column of targets `[n, k]`, over one kernel: vector-valued regression, or several classes each against
+/// the rest. The squared loss takes one factorisation for all.
+///
+/// # Errors
+///
+/// As for [`solve`].
+pub fn solve_columns(
+    gram: ArrayView2<f64>,
+    targets: ArrayView2<f64>,
+    loss: LossConfig,
+    objective: Objective,
+    options: &Options,
+) -> Result<Vec<Solution>, MachineError> {
+    check(gram, targets, loss, objective)?;
+    solve_checked(gram, targets, loss, objective, options)
+}
+
+fn check(
+    gram: ArrayView2<f64>,
+    targets: ArrayView2<f64>,
+    loss: LossConfig,
+    objective: Objective,
+) -> Result<(), MachineError> {
+    check_but_labels(gram, targets.nrows(), loss, objective)?;
+    targets.columns().into_iter().try_for_each(|labels| check_labels_for(loss.loss(), labels))
+}
+
+/// Checks everything but labels for a problem with `n` samples.
+pub(crate) fn check_but_labels(
+    gram: ArrayView2<f64>,
+    n: usize,
+    loss: LossConfig,
+    objective: Objective,
+) -> Result<(), MachineError> {
+    if gram.dim() != (n, n) {
+        return Err(MachineError::Shape { rows: gram.nrows(), columns: gram.ncols(), samples: n });
     }
-    check_labels_for(loss.loss(), labels)?;
+    if objective.samples() != n {
+        return Err(MachineError::Count { what: "labels", found: n, samples: objective.samples() });
+    }
     check_kernel(gram)?;
-    let bounds = |problem: BoxDual| working_set::solve(gram, labels, &problem, loss.loss(), objective, options);
     match loss {
         LossConfig::EpsilonInsensitive(_) | LossConfig::Logistic if objective.lambda() == 0.0 => {
             Err(MachineError::NeedsRegularisation { loss: loss.name(), lambda_mean: 0.0 })
         }
-        LossConfig::Hinge => bounds(BoxDual::hinge(objective, labels)),
-        LossConfig::SquaredHinge => bounds(BoxDual::squared_hinge(objective, labels)),
-        LossConfig::EpsilonInsensitive(loss) => bounds(BoxDual::epsilon_insensitive(objective, labels.len(), loss)),
-        LossConfig::Squared => ridge::solve(gram, labels, objective, options),
-        LossConfig::Logistic => newton::solve(gram, labels, objective, options),
+        _ => Ok(()),
+    }
+}
+
+/// The same without a look at kernel and labels.
+pub(crate) fn solve_checked(
+    gram: ArrayView2<f64>,
+    targets: ArrayView2<f64>,
+    loss: LossConfig,
+    objective: Objective,
+    options: &Options,
+) -> Result<Vec<Solution>, MachineError> {
+    let each = |one: &dyn Fn(ArrayView1<f64>) -> Result<Solution, MachineError>| {
+        targets.columns().into_iter().map(one).collect()
+    };
+    let bounds = |labels: ArrayView1<f64>, problem: BoxDual| {
+        working_set::solve(gram, labels, &problem, loss.loss(), objective, options)
+    };
+    match loss {
+        LossConfig::Hinge => each(&|labels| bounds(labels, BoxDual::hinge(objective, labels))),
+        LossConfig::SquaredHinge => each(&|labels| bounds(labels, BoxDual::squared_hinge(objective, labels))),
+        LossConfig::EpsilonInsensitive(loss) => {
+            each(&|labels| bounds(labels, BoxDual::epsilon_insensitive(objective, labels.len(), loss)))
+        }
+        LossConfig::Squared => ridge::solve(gram, targets, objective, options),
+        LossConfig::Logistic => each(&|labels| newton::solve(gram, labels, objective, options)),
     }
 }

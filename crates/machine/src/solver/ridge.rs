@@ -44,6 +44,16 @@ impl Ridge {
         }
         targets.columns().into_iter().try_for_each(|column| check_labels_for(&Squared, column))?;
         check_kernel(gram)?;
+        Self::of_checked(gram, targets, objective, intercept)
+    }
+
+    fn of_checked(
+        gram: ArrayView2<f64>,
+        targets: ArrayView2<f64>,
+        objective: Objective,
+        intercept: bool,
+    ) -> Result<Self, MachineError> {
+        let n = targets.nrows();
         let added = objective.lambda() / 2.0;
         let mut matrix = gram.to_owned();
         matrix.diag_mut().mapv_inplace(|value| value + added);
@@ -75,26 +85,29 @@ impl Ridge {
     }
 }
 
-/// The solution with one output.
+/// The solutions for targets `[n, k]`, from one factorisation.
 pub(super) fn solve(
     gram: ArrayView2<f64>,
-    labels: ArrayView1<f64>,
+    targets: ArrayView2<f64>,
     objective: Objective,
     options: &Options,
-) -> Result<Solution, MachineError> {
-    let ridge = Ridge::solve(gram, labels.insert_axis(Axis(1)), objective, options.intercept)?;
-    let alpha = ridge.coefficients.column(0).to_owned();
-    let intercept = ridge.intercepts[0];
-    let outputs = gram.dot(&alpha);
-    let objectives = if objective.lambda() > 0.0 {
-        Objectives::at(alpha.view(), outputs.view(), intercept, labels, &Squared, objective)
-    } else {
-        // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
-        let half_norm = alpha.dot(&outputs) / 2.0;
-        Objectives { primal: half_norm, dual: labels.dot(&alpha) - half_norm }
+) -> Result<Vec<Solution>, MachineError> {
+    let ridge = Ridge::of_checked(gram, targets, objective, options.intercept)?;
+    let products = gram.dot(&ridge.coefficients);
+    let columns = ridge.coefficients.columns().into_iter().zip(products.columns()).zip(&ridge.intercepts);
+    let solution = |(((alpha, product), &intercept), labels): (((ArrayView1<f64>, ArrayView1<f64>), _), _)| {
+        let objectives = if objective.lambda() > 0.0 {
+            Objectives::at(alpha, product, intercept, labels, &Squared, objective)
+        } else {
+            // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
+            let half_norm = alpha.dot(&product) / 2.0;
+            Objectives { primal: half_norm, dual: labels.dot(&alpha) - half_norm }
+        };
+        let stop = if objectives.relative_gap().abs() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
+        let (coefficients, outputs) = (alpha.to_owned(), &product + intercept);
+        Solution { coefficients, intercept, outputs, objectives, iterations: 1, stop }
     };
-    let stop = if objectives.relative_gap().abs() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
-    Ok(Solution { coefficients: alpha, intercept, outputs: outputs + intercept, objectives, iterations: 1, stop })
+    Ok(columns.zip(targets.columns()).map(solution).collect())
 }
 
 #[cfg(test)]

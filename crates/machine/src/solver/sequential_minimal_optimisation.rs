@@ -20,11 +20,13 @@ fn steps(working: &mut Working, reduction: f64, limit: usize) -> usize {
     // The slope when a coefficient grows, with the sign turned, and when it falls.
     let (mut rises, mut falls, mut gains) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     update(working, (0, 0), 0.0, &mut rises, &mut falls);
+    // Slopes smaller than this are rounding: steps on them would never end.
+    let noise = 8.0 * f64::EPSILON * working.gradient.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
     let mut stop = None;
     for taken in 0..limit {
         let ((i, rise), (_, fall)) = (largest(&rises), largest(&falls));
         let violation = rise + fall;
-        if violation <= *stop.get_or_insert(violation * reduction) || violation <= 0.0 {
+        if violation <= *stop.get_or_insert(violation * reduction) || violation <= noise {
             return taken;
         }
         let (row, curvature) = (working.row(i), working.curvature[i]);

@@ -1,0 +1,107 @@
+//! Classes with names, and which of them every sample has.
+
+use std::cmp::Ordering;
+
+use crate::error::MachineError;
+
+/// The classes that occur among labels, in order, and the class of every sample.
+///
+/// Labels that are the same number are the same class, however they are spelled; the first spelling is the name. Numbers
+/// come first, by value, then words.
+///
+/// ```
+/// use widenet_machine::Classes;
+///
+/// let classes = Classes::new(&["10", "2", "+2", "no"])?;
+/// assert_eq!(classes.names(), ["2", "10", "no"]);
+/// assert_eq!(classes.of(), [1, 0, 0, 2]);
+/// # Ok::<(), widenet_machine::MachineError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes {
+    names: Vec<String>,
+    of: Vec<usize>,
+}
+
+impl Classes {
+    /// The classes of labels, one label per sample.
+    ///
+    /// # Errors
+    ///
+    /// When there are no labels or all are of one class.
+    pub fn new<S: AsRef<str>>(labels: &[S]) -> Result<Self, MachineError> {
+        let mut names: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
+        let Some(&first) = names.first() else { return Err(MachineError::NoSamples) };
+        // Stable, so that the first spelling stays in front.
+        names.sort_by(|a, b| compare(a, b));
+        names.dedup_by(|b, a| compare(a, b).is_eq());
+        if names.len() == 1 {
+            return Err(MachineError::OneClass(first.to_string()));
+        }
+        let of = labels.iter().map(|label| {
+            names.binary_search_by(|name| compare(name, label.as_ref())).expect("every label's class is among them")
+        });
+        Ok(Self { of: of.collect(), names: names.iter().map(ToString::to_string).collect() })
+    }
+
+    /// The names, in order, `[c]`.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The position of every sample's class among the names, `[n]`.
+    pub fn of(&self) -> &[usize] {
+        &self.of
+    }
+
+    /// How many classes there are.
+    pub fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The position of a label's class among names in order, if it is one of them.
+    pub fn position(names: &[String], label: &str) -> Option<usize> {
+        names.iter().position(|name| compare(name, label).is_eq())
+    }
+}
+
+/// Numbers by value, before words in their own order.
+fn compare(a: &str, b: &str) -> Ordering {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
+    match (number(a), number(b)) {
+        // 0 and -0 are one number.
+        (Some(a), Some(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_number_are_one_class() {
+        let classes = Classes::new(&["+1", "-1.0", "1", "-1", "-0", "0"]).unwrap();
+        assert_eq!(classes.names(), ["-1.0", "-0", "+1"]);
+        assert_eq!(classes.of(), [2, 0, 2, 0, 1, 1]);
+        assert_eq!(Classes::position(classes.names(), "1e0"), Some(2));
+        assert_eq!(Classes::position(classes.names(), "2"), None);
+    }
+
+    #[test]
+    fn words_are_themselves() {
+        // "nan" is a word here.
+        let classes = Classes::new(&["nan", "b", "3", "B"]).unwrap();
+        assert_eq!(classes.names(), ["3", "B", "b", "nan"]);
+        assert_eq!((classes.count(), classes.of()), (4, [3, 2, 0, 1].as_slice()));
+    }
+
+    #[test]
+    fn one_class_is_none() {
+        let none: [&str; 0] = [];
+        assert_eq!(Classes::new(&none), Err(MachineError::NoSamples));
+        assert_eq!(Classes::new(&["a", "a"]), Err(MachineError::OneClass("a".into())));
+    }
+}
