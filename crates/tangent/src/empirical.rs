@@ -160,7 +160,7 @@ impl EmpiricalKernel {
 
     fn host_features<T: Real>(&self, samples: ArrayView2<f64>) -> Result<HostFeatures<T>, KernelError> {
         let last_only = self.kind == EmpiricalKind::LastLayer;
-        if !on_host_by_layers(&self.network) {
+        if !on_host_by_layers(&self.network, samples.nrows()) {
             return Ok(HostFeatures::read(&self.tensors(samples)?, last_only)?);
         }
         let features = HostFeatures::of(&self.plan, &self.network, samples);

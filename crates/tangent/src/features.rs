@@ -89,7 +89,7 @@ impl TangentFeatures {
     /// The features of samples, each layer's as `plan` says.
     pub(crate) fn by(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Result<Self, KernelError> {
         check_samples(&x, network.architecture().input().size())?;
-        if on_host_by_layers(network) {
+        if on_host_by_layers(network, x.nrows()) {
             let layers = match network.precision() {
                 Precision::F32 => HostFeatures::<f32>::of(plan, network, x).into_tensors(network),
                 Precision::F64 => HostFeatures::<f64>::of(plan, network, x).into_tensors(network),
@@ -438,10 +438,12 @@ fn chunk(network: &Network, n: usize) -> usize {
     chunk.clamp(1, n.max(1))
 }
 
-/// Whether the host takes a network's samples through by itself: one with convolutions, which tensors have to copy and to
-/// wait for. Dense layers are matrix products of tensors, whose weights need no copy.
-pub(crate) fn on_host_by_layers(network: &Network) -> bool {
-    is_host(&network.device()) && network.architecture().weighted_layers().iter().any(|layer| layer.positions > 1)
+/// Whether the host takes `n` samples through a network by layers. It copies the weights for that: little for a network
+/// with convolutions, and for a dense one little beside the products of enough samples on every core.
+pub(crate) fn on_host_by_layers(network: &Network, n: usize) -> bool {
+    let convolutions = || network.architecture().weighted_layers().iter().any(|layer| layer.positions > 1);
+    let enough = n.div_ceil(rayon::current_num_threads()) >= LEAST_VECTORS;
+    is_host(&network.device()) && (enough || convolutions())
 }
 
 /// Numbers that the passes through a network hold per sample, to within small factors: every layer's input and output,

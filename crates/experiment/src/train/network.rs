@@ -8,7 +8,7 @@ use widenet_model::{Layer, LayerDerivative, Network, Precision, Trace, is_host, 
 
 use crate::config::{Config, ObjectiveConfig, Parameters, Regulariser, TrainingConfig};
 use crate::error::Error;
-use crate::train::host::HostEngine;
+use crate::train::host::{HostEngine, LayeredEngine};
 
 /// Rows evaluated at a time, which bounds the memory that activations take.
 const ROWS: usize = 2048;
@@ -126,8 +126,8 @@ impl<'a> NetworkDescent<'a> {
     ) -> Self {
         let host: Option<Box<dyn Engine>> = match (is_host(&network.device()), network.precision()) {
             (false, _) => None,
-            (true, Precision::F32) => boxed(HostEngine::<f32>::new(&network, samples, rule, coordinates)),
-            (true, Precision::F64) => boxed(HostEngine::<f64>::new(&network, samples, rule, coordinates)),
+            (true, Precision::F32) => Some(on_host::<f32>(&network, samples, rule, coordinates)),
+            (true, Precision::F64) => Some(on_host::<f64>(&network, samples, rule, coordinates)),
         };
         let engine = host.unwrap_or_else(|| Box::new(TensorEngine::new(network, samples, rule)));
         Self { engine, initial: &samples.initial, labels, loss, outputs: Vec::new() }
@@ -163,8 +163,17 @@ impl<'a> NetworkDescent<'a> {
     }
 }
 
-fn boxed<'a>(engine: Option<impl Engine + 'a>) -> Option<Box<dyn Engine + 'a>> {
-    engine.map(|engine| Box::new(engine) as Box<dyn Engine>)
+/// The engine for a network on the host: all samples at once where its layers are dense, a few at a time where they are not.
+fn on_host<T: Real>(
+    network: &Network,
+    samples: &Samples,
+    rule: Rule,
+    coordinates: Option<Array2<f64>>,
+) -> Box<dyn Engine> {
+    match HostEngine::<T>::new(network, samples, rule, coordinates) {
+        Some(dense) => Box::new(dense),
+        None => Box::new(LayeredEngine::<T>::new(network, samples, rule)),
+    }
 }
 
 /// Any network on any backend, with one tensor operation after the other.

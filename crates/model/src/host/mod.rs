@@ -101,7 +101,7 @@ pub struct LayerPass<'a, T> {
     g: &'a [T],
     /// The patches' derivatives.
     patches: &'a [T],
-    scratch: &'a mut Vec<T>,
+    scratch: &'a mut [T],
 }
 
 impl<T: Real> HostNetwork<T> {
@@ -338,12 +338,11 @@ impl<T: Real> HostLayer<T> {
         free: &mut Vec<Vec<T>>,
         visit: &mut dyn FnMut(LayerPass<T>),
     ) -> Option<Vec<T>> {
-        let mut patches = Vec::new();
-        if let Way::Patches(way, ..) = &self.way {
-            patches = take(free, n * way.numbers(self.units));
+        let (mut patches, mut scratch) = (Vec::new(), Vec::new());
+        if let Way::Patches(way, _, kernels) = &self.way {
+            (patches, scratch) = (take(free, n * way.numbers(self.units)), take(free, kernels.len()));
             each(g, &mut patches, n, |g, patches| way.read_derivatives(g, self.units, patches));
         }
-        let mut scratch = take(free, 0);
         let seen =
             LayerPass { index, layer: self, samples: n, input, read, g, patches: &patches, scratch: &mut scratch };
         visit(seen);
@@ -450,8 +449,7 @@ impl<T: Real> LayerPass<'_, T> {
                 let (read, g) = (&read[of(read, &samples)], &self.g[of(self.g, &samples)]);
                 product(out, accum, T::one(), rows(read, self.layer.fan_in).transpose(), rows(g, units));
             }
-            Way::Patches(patches, _, kernels) => {
-                self.scratch.resize(kernels.len(), T::zero());
+            Way::Patches(patches, ..) => {
                 for sample in samples.clone() {
                     let sample_range = sample..sample + 1;
                     let read = &self.read[of(self.read, &sample_range)];

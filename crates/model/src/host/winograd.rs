@@ -21,8 +21,6 @@
 //!       0  1  0 -1          0    0    1
 //! ```
 
-use std::array::from_fn;
-
 use faer::Accum;
 
 use super::convolution::Geometry;
@@ -66,8 +64,7 @@ impl Patches {
     pub(super) fn read<T: Real>(&self, image: &[T], out: &mut [T]) {
         let c = self.geometry.input[0];
         self.each(self.image(), c, |patch, at, pixels: [[Option<usize>; 4]; 4]| {
-            let d =
-                pixels.map(|row| row.map(|pixel| pixel.map_or([T::zero(); LANES], |pixel| load(image, pixel + at))));
+            let d = self.pixels(image, &pixels, at);
             let v = twice(d, |[a, b, c, d]| [subtract(a, c), add(b, c), subtract(c, b), subtract(b, d)]);
             self.put(v, out, patch, c, at);
         });
@@ -103,7 +100,7 @@ impl Patches {
     /// `A dy A^T` for the derivatives `dy: [height', width', c]` of all outputs: `[16, patches, c]`.
     pub(super) fn read_derivatives<T: Real>(&self, g: &[T], c: usize, out: &mut [T]) {
         self.each(self.output(), c, |patch, at, pixels: [[Option<usize>; 2]; 2]| {
-            let y = pixels.map(|row| row.map(|pixel| pixel.map_or([T::zero(); LANES], |pixel| load(g, pixel + at))));
+            let y = self.pixels(g, &pixels, at);
             let m = twice(y, |[a, b]| [a, add(a, b), subtract(a, b), scaled(-T::one(), b)]);
             self.put(m, out, patch, c, at);
         });
@@ -166,11 +163,14 @@ impl Patches {
         vectorised(|| {
             for patch in 0..self.count() {
                 let (y, x) = (2 * (patch / self.side[1]), 2 * (patch % self.side[1]));
-                let place = |i: usize, j: usize| {
-                    let (y, x) = ((y + i).checked_sub(padding)?, (x + j).checked_sub(padding)?);
-                    (y < height && x < width).then(|| (y * width + x) * c)
-                };
-                let pixels = from_fn(|i| from_fn(|j| place(i, j)));
+                let mut pixels = [[None; S]; S];
+                for (i, row) in pixels.iter_mut().enumerate() {
+                    for (j, place) in row.iter_mut().enumerate() {
+                        // Above or left of the image these wrap round to large numbers.
+                        let (y, x) = ((y + i).wrapping_sub(padding), (x + j).wrapping_sub(padding));
+                        *place = if y < height && x < width { Some((y * width + x) * c) } else { None };
+                    }
+                }
                 for at in (0..c).step_by(LANES) {
                     visit(patch, at, pixels);
                 }
@@ -178,10 +178,24 @@ impl Patches {
         });
     }
 
+    /// The channels from `at` on of a patch's pixels; 0 outside the image.
+    #[inline(always)]
+    fn pixels<T: Real, const S: usize>(
+        &self,
+        image: &[T],
+        pixels: &[[Option<usize>; S]; S],
+        at: usize,
+    ) -> [[Lanes<T>; S]; S] {
+        tile(|i, j| match pixels[i][j] {
+            Some(pixel) => load(image, pixel + at),
+            None => zeros(),
+        })
+    }
+
     /// A patch's entries of a transform `[16, patches, c]`.
     #[inline(always)]
     fn take<T: Real>(&self, values: &[T], patch: usize, c: usize, at: usize) -> [[Lanes<T>; 4]; 4] {
-        from_fn(|i| from_fn(|j| load(values, ((4 * i + j) * self.count() + patch) * c + at)))
+        tile(|i, j| load(values, ((4 * i + j) * self.count() + patch) * c + at))
     }
 
     /// Writes a patch's entries of a transform.
@@ -198,7 +212,7 @@ pub(super) fn transform_kernels<T: Real>(kernels: &[T], scale: T, out: &mut [T])
     let (size, half) = (kernels.len() / 9, T::of(0.5));
     vectorised(|| {
         for at in (0..size).step_by(LANES) {
-            let w: [[_; 3]; 3] = from_fn(|i| from_fn(|j| scaled(scale, load(kernels, (3 * i + j) * size + at))));
+            let w: [[_; 3]; 3] = tile(|i, j| scaled(scale, load(kernels, (3 * i + j) * size + at)));
             let u = twice(w, |[a, b, c]| {
                 let (even, odd) = (scaled(half, add(a, c)), scaled(half, b));
                 [a, add(even, odd), subtract(even, odd), c]
@@ -215,7 +229,7 @@ pub(super) fn transform_kernel_derivatives<T: Real>(kernels: &[T], accum: Accum,
     let (size, half) = (kernels.len() / PATCH, T::of(0.5));
     vectorised(|| {
         for at in (0..size).step_by(LANES) {
-            let u: [[_; 4]; 4] = from_fn(|i| from_fn(|j| load(kernels, (4 * i + j) * size + at)));
+            let u: [[_; 4]; 4] = tile(|i, j| load(kernels, (4 * i + j) * size + at));
             let w = twice(u, |[a, b, c, d]| {
                 let (even, odd) = (scaled(half, add(b, c)), scaled(half, subtract(b, c)));
                 [add(a, even), odd, add(even, d)]
@@ -235,14 +249,47 @@ fn twice<T: Real, const I: usize, const O: usize>(
     tile: [[Lanes<T>; I]; I],
     map: impl Fn([Lanes<T>; I]) -> [Lanes<T>; O],
 ) -> [[Lanes<T>; O]; O] {
-    let rows: [[Lanes<T>; O]; I] = tile.map(&map);
-    let columns: [[Lanes<T>; O]; O] = from_fn(|j| map(from_fn(|i| rows[i][j])));
-    from_fn(|i| from_fn(|j| columns[j][i]))
+    let (mut rows, mut out) = ([[zeros(); O]; I], [[zeros(); O]; O]);
+    for i in 0..I {
+        rows[i] = map(tile[i]);
+    }
+    for j in 0..O {
+        let mut column = [zeros(); I];
+        for i in 0..I {
+            column[i] = rows[i][j];
+        }
+        let column = map(column);
+        for i in 0..O {
+            out[i][j] = column[i];
+        }
+    }
+    out
+}
+
+// Loops, and no functions of the standard library that take closures: those are compiled without the vector instructions
+// of `vectorised` unless they happen to be inlined.
+
+#[inline(always)]
+fn tile<T: Real, const S: usize>(entry: impl Fn(usize, usize) -> Lanes<T>) -> [[Lanes<T>; S]; S] {
+    let mut tile = [[zeros(); S]; S];
+    for (i, row) in tile.iter_mut().enumerate() {
+        for (j, place) in row.iter_mut().enumerate() {
+            *place = entry(i, j);
+        }
+    }
+    tile
+}
+
+#[inline(always)]
+fn zeros<T: Real>() -> Lanes<T> {
+    [T::zero(); LANES]
 }
 
 #[inline(always)]
 fn load<T: Real>(values: &[T], at: usize) -> Lanes<T> {
-    *values[at..].first_chunk().expect("channels in whole lanes")
+    let mut lanes = zeros();
+    lanes.copy_from_slice(&values[at..at + LANES]);
+    lanes
 }
 
 #[inline(always)]
@@ -251,16 +298,25 @@ fn store<T: Real>(values: &mut [T], at: usize, lanes: Lanes<T>) {
 }
 
 #[inline(always)]
-fn add<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    from_fn(|i| a[i] + b[i])
+fn add<T: Real>(mut a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+    for i in 0..LANES {
+        a[i] += b[i];
+    }
+    a
 }
 
 #[inline(always)]
-fn subtract<T: Real>(a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    from_fn(|i| a[i] - b[i])
+fn subtract<T: Real>(mut a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
+    for i in 0..LANES {
+        a[i] -= b[i];
+    }
+    a
 }
 
 #[inline(always)]
-fn scaled<T: Real>(factor: T, a: Lanes<T>) -> Lanes<T> {
-    from_fn(|i| factor * a[i])
+fn scaled<T: Real>(factor: T, mut a: Lanes<T>) -> Lanes<T> {
+    for i in 0..LANES {
+        a[i] *= factor;
+    }
+    a
 }

@@ -10,6 +10,7 @@
 //! Tensor operations compute the same, but make new tensors for every gradient and every updated weight. Here each weight is read once for the regulariser's pull and once for a matrix product that adds the gradient in
 //! place, and rows of samples that the loss does not push (`p_i = 0`) are left out of all products.
 
+mod layered;
 mod parameter;
 mod product;
 
@@ -21,6 +22,7 @@ use widenet_model::{Activation, Layer, Network, Node, Operation};
 use crate::config::{Parameters, Regulariser};
 use crate::error::Error;
 use crate::train::network::{Engine, Rule, Samples};
+pub use layered::LayeredEngine;
 use parameter::{Parameter, Pull};
 use product::{Place, product};
 

@@ -1,6 +1,6 @@
 //! A parameter that is updated where it lies.
 
-use ndarray::{Array2, ArrayView2, Zip};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Zip};
 use rayon::prelude::*;
 use widenet_model::host::Real;
 
@@ -25,6 +25,22 @@ pub enum Pull<T> {
     },
 }
 
+impl<T: Real> Pull<T> {
+    /// One pull of a matrix of parameters.
+    pub fn apply(&self, value: ArrayViewMut2<T>) {
+        match self {
+            Pull::Free => (),
+            Pull::ToStart { c, start } => {
+                Zip::from(value).and(start).par_for_each(|w, &start| *w += *c * (start - *w));
+            }
+            Pull::ToZero { c } => {
+                let keep = T::one() - *c;
+                Zip::from(value).par_for_each(|w| *w *= keep);
+            }
+        }
+    }
+}
+
 /// A matrix of trained numbers.
 #[derive(Clone, Debug)]
 pub struct Parameter<T> {
@@ -37,16 +53,7 @@ pub struct Parameter<T> {
 impl<T: Real> Parameter<T> {
     /// One pull of the regulariser.
     pub fn pull(&mut self) {
-        match &self.pull {
-            Pull::Free => (),
-            Pull::ToStart { c, start } => {
-                Zip::from(&mut self.value).and(start).par_for_each(|w, &start| *w += *c * (start - *w));
-            }
-            Pull::ToZero { c } => {
-                let keep = T::one() - *c;
-                self.value.par_mapv_inplace(|w| keep * w);
-            }
-        }
+        self.pull.apply(self.value.view_mut());
     }
 
     /// A pull and then `w <- w - rate a^T g`, with `a: [k, rows]` and `g: [k, columns]`.
