@@ -298,6 +298,16 @@ impl<T: Real> HostNetwork<T> {
 }
 
 impl<T: Real> HostLayer<T> {
+    /// Floating-point operations of the layer's matrix products for one sample, in one direction: forward, and as many
+    /// again for the derivative with respect to its input, and for that with respect to its weights.
+    pub fn operations(&self) -> f64 {
+        let rows = match &self.way {
+            Way::Dense | Way::Windows(_) => self.positions * self.fan_in,
+            Way::Patches(patches, geometry, _) => patches.numbers(geometry.input[0]),
+        };
+        2.0 * rows as f64 * self.units as f64
+    }
+
     fn forward(&self, input: &[T], n: usize, read: &mut Vec<T>, z: &mut Vec<T>, free: &mut Vec<Vec<T>>) {
         let scale = T::of(self.w_scale);
         z.resize(n * self.positions * self.units, T::zero());
