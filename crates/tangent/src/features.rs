@@ -414,26 +414,22 @@ fn product(a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
     a.clone().matmul(b.clone().transpose())
 }
 
-/// Bytes that the passes of one chunk of images may take on the host, where they stay near the cache, and elsewhere.
-const CHUNK: [usize; 2] = [8 << 20, 256 << 20];
-
-/// Images of a chunk at least. From four on, Burn's CPU backend multiplies each image's matrices on one core, without
-/// the two waiting for each other.
-const LEAST_IMAGES: usize = 4;
+/// Bytes that the passes of one chunk of images may take.
+const CHUNK: usize = 256 << 20;
 
 /// Vectors of a chunk at least: weights are read anew for every chunk.
 const LEAST_VECTORS: usize = 128;
 
 /// Of `n` samples, how many go through the network together. Images take much memory on the way, and little of it is
-/// kept. Vectors go one chunk to a core.
+/// kept. Vectors go one chunk to a core on the host.
 fn chunk(network: &Network, n: usize) -> usize {
-    let host = is_host(&network.device());
     let layers = network.architecture().weighted_layers();
-    let chunk = if layers.iter().all(|layer| layer.positions == 1) {
-        if host { n.div_ceil(rayon::current_num_threads()).max(LEAST_VECTORS) } else { n }
+    let chunk = if layers.iter().any(|layer| layer.positions > 1) {
+        CHUNK / (pass_numbers(network) * network.precision().bytes() as usize).max(1)
+    } else if is_host(&network.device()) {
+        n.div_ceil(rayon::current_num_threads()).max(LEAST_VECTORS)
     } else {
-        let bytes = pass_numbers(network) * network.precision().bytes() as usize;
-        (CHUNK[usize::from(!host)] / bytes.max(1)).max(LEAST_IMAGES)
+        n
     };
     chunk.clamp(1, n.max(1))
 }

@@ -561,8 +561,8 @@ fn fixed_output(operation: Operation, shape: Shape) -> usize {
 
 /// Calls `visit` with every sample's part of two arrays.
 fn each<T>(from: &[T], to: &mut [T], samples: usize, mut visit: impl FnMut(&[T], &mut [T])) {
-    if samples > 0 {
-        let (size, size_to) = (from.len() / samples, to.len() / samples);
+    let sizes = from.len().checked_div(samples).zip(to.len().checked_div(samples));
+    if let Some((size, size_to)) = sizes {
         from.chunks(size).zip(to.chunks_mut(size_to)).for_each(|(from, to)| visit(from, to));
     }
 }

@@ -250,23 +250,22 @@ fn twice<T: Real, const I: usize, const O: usize>(
     map: impl Fn([Lanes<T>; I]) -> [Lanes<T>; O],
 ) -> [[Lanes<T>; O]; O] {
     let (mut rows, mut out) = ([[zeros(); O]; I], [[zeros(); O]; O]);
-    for i in 0..I {
-        rows[i] = map(tile[i]);
+    for (row, tile) in rows.iter_mut().zip(tile) {
+        *row = map(tile);
     }
     for j in 0..O {
         let mut column = [zeros(); I];
-        for i in 0..I {
-            column[i] = rows[i][j];
+        for (entry, row) in column.iter_mut().zip(&rows) {
+            *entry = row[j];
         }
-        let column = map(column);
-        for i in 0..O {
-            out[i][j] = column[i];
+        for (row, entry) in out.iter_mut().zip(map(column)) {
+            row[j] = entry;
         }
     }
     out
 }
 
-// Loops, and no functions of the standard library that take closures: those are compiled without the vector instructions
+// Loops, and no `map` or `from_fn` of the standard library: those are compiled without the vector instructions
 // of `vectorised` unless they happen to be inlined.
 
 #[inline(always)]
@@ -299,24 +298,24 @@ fn store<T: Real>(values: &mut [T], at: usize, lanes: Lanes<T>) {
 
 #[inline(always)]
 fn add<T: Real>(mut a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    for i in 0..LANES {
-        a[i] += b[i];
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += b;
     }
     a
 }
 
 #[inline(always)]
 fn subtract<T: Real>(mut a: Lanes<T>, b: Lanes<T>) -> Lanes<T> {
-    for i in 0..LANES {
-        a[i] -= b[i];
+    for (a, b) in a.iter_mut().zip(b) {
+        *a -= b;
     }
     a
 }
 
 #[inline(always)]
 fn scaled<T: Real>(factor: T, mut a: Lanes<T>) -> Lanes<T> {
-    for i in 0..LANES {
-        a[i] *= factor;
+    for a in &mut a {
+        *a *= factor;
     }
     a
 }
