@@ -132,6 +132,26 @@ pub enum DataError {
         folder: PathBuf,
     },
 
+    /// A line of a table is not what it should be.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A table as a whole is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
     /// The system names no folder for the user's data.
     #[error("this system names no folder for user data: set WIDENET_DATA_DIR to a folder")]
     NoDataFolder,

@@ -24,7 +24,7 @@
 //! Any other pair of digits needs the full set. [`fetch_mnist`] brings it to [`mnist_folder`], and
 //! [`from_folder`] reads two classes of it. The files are [`Idx`] files, and so a folder of
 //! another set in the same form (Fashion-MNIST, say) works as well. [`catalogue`] lists what is
-//! there.
+//! there. A [`Table`] of features with labels is read from a CSV file or one in LIBSVM's format.
 
 mod catalogue;
 mod dataset;
@@ -32,6 +32,7 @@ mod error;
 mod fetch;
 mod idx;
 mod mnist;
+mod table;
 
 pub use catalogue::{Entry, Place, catalogue};
 pub use dataset::{Dataset, Split};
@@ -39,3 +40,4 @@ pub use error::DataError;
 pub use fetch::{FetchEvent, MNIST_MIRRORS, data_folder, fetch_mnist, mnist_folder};
 pub use idx::{Idx, IdxError};
 pub use mnist::{from_folder, mnist01};
+pub use table::Table;
