@@ -12,6 +12,7 @@ use crate::backend::Backend;
 use crate::compare::{CompareConfig, compare};
 use crate::config::{Config, Start, load};
 use crate::error::Error;
+use crate::fit::{FitArgs, PredictArgs, fit_command, predict_command};
 use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
 use crate::reproduce::{Options, Scale, Target, reproduce};
@@ -34,6 +35,8 @@ const EXAMPLES: &str = "Examples:
   widenet reproduce figure1
   widenet compare configs/compare-mlp.toml
   widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
+  widenet fit table.csv --arch 'mlp = { hidden = [1] }' --c 10 --out machine.npz
+  widenet predict machine.npz new.csv
   widenet backends
   widenet data
 
@@ -51,6 +54,9 @@ enum Command {
     Compare(CompareArgs),
     // Its help stands at its arguments.
     Kernel(Box<KernelArgs>),
+    // Their help stands at their arguments.
+    Fit(Box<FitArgs>),
+    Predict(PredictArgs),
     /// Try every backend of this build on a small matrix product
     Backends {
         /// One JSON document on stdout
@@ -256,6 +262,8 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Compare(args) => compare_command(args),
         Command::Study(args) => study_command(args),
         Command::Kernel(args) => kernel_command(*args),
+        Command::Fit(args) => fit_command(*args),
+        Command::Predict(args) => predict_command(args),
         Command::Backends { json } => backends(json),
         Command::Data(args) => match args.action {
             None => data(args.json),

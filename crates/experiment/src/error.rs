@@ -28,6 +28,9 @@ pub enum Error {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] widenet_machine::MachineError),
+    /// A machine on disk.
+    #[error(transparent)]
+    SavedMachine(#[from] widenet_machine::SavedMachineError),
     /// A network on disk.
     #[error(transparent)]
     Storage(#[from] widenet_model::StorageError),

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod config;
 pub mod data_source;
 pub mod error;
+mod fit;
 pub mod gram_file;
 pub mod kernel;
 pub mod machine_kernel;

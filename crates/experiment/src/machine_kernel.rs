@@ -1,9 +1,11 @@
 //! Which kernel a saved machine has.
 
 use serde::{Deserialize, Serialize};
-use widenet_model::{Architecture, Precision};
+use widenet_model::{Architecture, Network, Precision};
+use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel};
 
 use crate::backend::Backend;
+use crate::error::Error;
 use crate::kernel::KernelKind;
 
 /// The kernel of a saved machine: enough to compute it again. It stands in the file as TOML text.
@@ -33,6 +35,21 @@ pub enum MachineKernel {
 }
 
 impl MachineKernel {
+    /// The kernel itself.
+    ///
+    /// # Errors
+    ///
+    /// When the architecture has no limit, or the backend of its network is not there.
+    pub fn build(&self) -> Result<Box<dyn Kernel>, Error> {
+        Ok(match self {
+            MachineKernel::Limit { kind, architecture } => Box::new(LimitKernel::new(architecture, kind.limit())?),
+            MachineKernel::Empirical { kind, architecture, seed, precision, backend } => {
+                let network = Network::init(architecture, *seed, *precision, &backend.open(*precision)?.autodiff());
+                Box::new(EmpiricalKernel::of_kind(&network.initial(), kind.empirical()))
+            }
+        })
+    }
+
     /// As TOML.
     pub fn to_toml(&self) -> String {
         toml_edit::ser::to_string_pretty(self).expect("plain data")

@@ -14,6 +14,8 @@ pub enum Purpose {
     Networks = 2,
     /// Labels by the toss of a coin, for the training samples (`index` 0) and the test samples (1).
     Labels = 3,
+    /// The order in which samples are dealt to the folds of a cross-validation.
+    Folds = 4,
 }
 
 /// The stream of one purpose and index under a seed. Streams are independent of each other and of the order in which

@@ -56,14 +56,14 @@ impl KernelKind {
         }
     }
 
-    fn limit(self) -> LimitKind {
+    pub(crate) fn limit(self) -> LimitKind {
         match self {
             KernelKind::Ntk => LimitKind::Ntk,
             KernelKind::Nngp => LimitKind::Nngp,
         }
     }
 
-    fn empirical(self) -> EmpiricalKind {
+    pub(crate) fn empirical(self) -> EmpiricalKind {
         match self {
             KernelKind::Ntk => EmpiricalKind::Tangent,
             KernelKind::Nngp => EmpiricalKind::LastLayer,

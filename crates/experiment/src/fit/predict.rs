@@ -1,0 +1,90 @@
+//! `widenet predict`: a saved machine on new samples.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use widenet_data::Table;
+use widenet_machine::{SavedMachine, Task};
+
+use super::{Score, refuse_existing};
+use crate::error::Error;
+use crate::machine_kernel::MachineKernel;
+use crate::run_folder::write_whole;
+
+/// Predict with a saved machine
+///
+/// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
+/// and the classes' probabilities if the machine was fitted with them. Where the table has labels, it says
+/// how many are right.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  widenet predict iris.npz new.csv --out predictions.csv
+  widenet predict artifacts/quickstart/machine.npz digits.svm --json")]
+pub(crate) struct PredictArgs {
+    /// The machine: a file of `widenet fit`, or machine.npz of a run of `widenet train`
+    machine: PathBuf,
+    /// The table: CSV (name ending in .csv; without labels where it has the features' columns alone) or LIBSVM's format
+    data: PathBuf,
+    /// The label's column in a CSV file, by name or number from 1 [default: the last]
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// The predictions
+    #[arg(long, value_name = "FILE", default_value = "predictions.csv")]
+    out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
+    /// The summary as one JSON document on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
+    refuse_existing(&args.out, args.force)?;
+    let machine = SavedMachine::read(&args.machine)?;
+    let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
+    let table = Table::read(&args.data, args.label.as_deref(), Some(machine.inputs.ncols()))?;
+    let outputs = if machine.support.is_empty() {
+        ndarray::Array2::zeros((table.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
+    } else {
+        machine.outputs(kernel.build()?.gram(table.inputs.view(), machine.inputs.view())?.view())
+    };
+    let probabilities = machine.probabilities(outputs.view());
+
+    let failed = |error: csv::Error| Error::file(&args.out, error);
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let mut header = vec!["prediction".to_string()];
+    header.extend((0..outputs.ncols()).map(|k| format!("output_{k}")));
+    if probabilities.is_some() {
+        header.extend(machine.classes.iter().map(|class| format!("probability_{class}")));
+    }
+    csv.write_record(&header).map_err(failed)?;
+    let predicted: Vec<String> = match machine.task {
+        Task::Regression => outputs.column(0).iter().map(ToString::to_string).collect(),
+        _ => machine.predictions(outputs.view()).into_iter().map(|class| machine.classes[class].clone()).collect(),
+    };
+    for (i, prediction) in predicted.into_iter().enumerate() {
+        let chances = probabilities.as_ref().map(|all| all.row(i).to_vec()).unwrap_or_default();
+        let numbers = outputs.row(i).to_vec().into_iter().chain(chances).map(|value| value.to_string());
+        csv.write_record(std::iter::once(prediction).chain(numbers)).map_err(failed)?;
+    }
+    let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
+    write_whole(&args.out, &bytes)?;
+
+    let labelled = !table.labels.is_empty();
+    let score = labelled.then(|| Score::of(&machine, &args.data, &table.labels, &outputs)).transpose()?;
+    let samples = table.inputs.nrows();
+    if args.json {
+        let document =
+            json!({ "samples": samples, "score": score.map(|score| score.to_json()), "predictions": args.out });
+        println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
+        return Ok(());
+    }
+    if let Some(score) = score {
+        println!("{samples} samples: {}", score.text());
+    }
+    println!("predictions: {}", args.out.display());
+    Ok(())
+}
