@@ -1,6 +1,6 @@
 //! Exact machines on all 12 665 digits 0 and 1 of MNIST, with the two-layer infinite-width tangent kernel.
 //!
-//!     cargo run --release -p widenet -p widenet-machine --example mnist01 [GRAM.npy]
+//!     cargo run --release -p widenet-machine --example mnist01 [GRAM.npy]
 //!
 //! One JSON document on stdout. With a file name the Gram matrix is saved too, for other programs to solve.
 
