@@ -1,68 +1,80 @@
 //! Certificates and attacks for the machines of the paper's Tables 2 and 3, on MNIST 0/1.
 //!
-//!     cargo run --release -p widenet-certify --example certificates -- OUT.json IMAGES [MODEL ...]
+//!     cargo run --release -p widenet-certify --example certificates -- OUT.json IMAGES MODEL [MODEL ...]
 //!
 //! Trains each machine with the two-layer limit kernel on all 12 665 images, takes IMAGES test images (evenly spaced)
-//! and writes a row of means per model, after each model. Radii are in the l_inf norm, without a domain, as in the
-//! paper. Models: `svm-batch-decay`, `svm-exact`, `krr-LAMBDA`.
+//! and puts a row of means per model into OUT.json, in the place of the model's former row. Radii are in the l_inf norm,
+//! without a domain, as in the paper. `seconds_per_image` is the processor time of a thread, for `relaxation` and
+//! `taylor` together. Models: `svm-batch-decay`, `svm-exact`, `krr-LAMBDA`.
 
 use std::time::Instant;
 
-use faer::linalg::solvers::Solve;
 use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use widenet_certify::{AttackEffort, DenseMachine, Effort, Method, Norm, Profile, Sample, Threat};
-use widenet_machine::{Decay, Descent, Hinge, Objective};
+use serde_json::{Value, json};
+use widenet_certify::{AttackEffort, CertifyError, DenseMachine, Effort, Method, Norm, Profile, Sample, Threat};
+use widenet_machine::{Decay, Descent, Hinge, LossConfig, Objective, Options, solve};
 
 const LAMBDA_MEAN: f64 = 0.001;
-/// More test images than this share are not needed for the published bound's mean where support vectors are many.
-const PUBLISHED_EVERY: usize = 5;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [out, images, models @ ..] = arguments.as_slice() else {
-        return Err("usage: certificates OUT.json IMAGES [MODEL ...]".into());
+        return Err("usage: certificates OUT.json IMAGES MODEL [MODEL ...]".into());
     };
     let images: usize = images.parse()?;
-    let all = [
-        "svm-exact",
-        "svm-batch-decay",
-        "krr-1000",
-        "krr-1",
-        "krr-0",
-        "krr-100",
-        "krr-10",
-        "krr-0.1",
-        "krr-0.01",
-        "krr-0.001",
-    ];
-    let models = if models.is_empty() { all.map(String::from).to_vec() } else { models.to_vec() };
 
     let data = widenet_data::mnist01();
     let profile = Profile::new(1)?;
     let (inputs, labels) = (&data.train.inputs, &data.train.labels);
-    let gram = kernel(inputs.view(), inputs.view(), profile);
+    let gram = symmetric(kernel(inputs.view(), inputs.view(), profile));
     let tests = kernel(data.test.inputs.view(), inputs.view(), profile);
-    eprintln!("kernel done");
-    let mut rows = Vec::new();
-    for model in &models {
+    for model in models {
         let started = Instant::now();
         let (coefficients, lambda) = train(model, &gram, labels)?;
         let outputs = tests.dot(&coefficients);
         let right = outputs.iter().zip(&data.test.labels).filter(|(g, y)| *g * *y > 0.0).count();
         let accuracy = right as f64 / outputs.len() as f64;
-        eprintln!("{model} trained in {:.0} s", started.elapsed().as_secs_f64());
+        eprintln!("{model} trained in {:.0} s, test accuracy {accuracy:.5}", started.elapsed().as_secs_f64());
         let machine = DenseMachine::new(inputs.view(), coefficients.view(), 0.0, profile, 1.0)?;
-        rows.push(row(model, lambda, accuracy, &machine, data.test.inputs.view(), images)?);
-        eprintln!("{}", rows[rows.len() - 1]);
-        std::fs::write(out, format!("[\n  {}\n]\n", rows.join(",\n  ")))?;
+        let mut row =
+            json!({ "model": model, "lambda": lambda, "support": machine.support(), "test_accuracy": accuracy });
+        let measured = measure(&machine, data.test.inputs.view(), images)?;
+        row.as_object_mut().expect("an object").extend(measured.as_object().expect("an object").clone());
+        eprintln!("{row}");
+        put(out, row)?;
     }
     Ok(())
+}
+
+/// Puts a row into a file of rows, one on a line.
+fn put(path: &str, row: Value) -> Result<(), Failure> {
+    let mut rows: Vec<Value> = match std::fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    match rows.iter_mut().find(|old| old["model"] == row["model"]) {
+        Some(old) => *old = row,
+        None => rows.push(row),
+    }
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    Ok(std::fs::write(path, format!("[\n  {}\n]\n", lines.join(",\n  ")))?)
+}
+
+/// The lower triangle from the upper one, to the last bit.
+fn symmetric(mut gram: Array2<f64>) -> Array2<f64> {
+    for i in 0..gram.nrows() {
+        for j in 0..i {
+            gram[[i, j]] = gram[[j, i]];
+        }
+    }
+    gram
 }
 
 /// The two-layer tangent kernel `|x| |x'| p(u)/(2d)`, `[n, m]`.
@@ -96,93 +108,71 @@ fn train(model: &str, gram: &Array2<f64>, labels: &Array1<f64>) -> Result<(Array
             }
             Ok((machine.coefficients().to_owned(), 64.0 * LAMBDA_MEAN))
         }
-        "svm-exact" => Ok((exact(gram, labels, n as f64 * LAMBDA_MEAN), n as f64 * LAMBDA_MEAN)),
+        "svm-exact" => optimum(gram, labels, LossConfig::Hinge, Objective::new(LAMBDA_MEAN, n)?),
         _ => {
             let lambda: f64 = model.strip_prefix("krr-").ok_or("unknown model")?.parse()?;
-            // (K + lambda/2 I)^-1 y.
-            let regularised = faer::Mat::from_fn(n, n, |i, j| gram[[i, j]] + if i == j { lambda / 2.0 } else { 0.0 });
-            let right = faer::Mat::from_fn(n, 1, |i, _| labels[i]);
-            let factor = regularised.llt(faer::Side::Lower).map_err(|error| format!("{error:?}"))?;
-            let solution = factor.solve(&right);
-            Ok((Array1::from_shape_fn(n, |i| solution[(i, 0)]), lambda))
+            optimum(gram, labels, LossConfig::Squared, Objective::new(lambda / n as f64, n)?)
         }
     }
 }
 
-/// The soft-margin SVM without intercept, to the optimum: coordinate descent in the dual, whose box is
-/// `0 <= y_i alpha_i <= 1/lambda`.
-fn exact(gram: &Array2<f64>, labels: &Array1<f64>, lambda: f64) -> Array1<f64> {
-    let n = labels.len();
-    let (mut alpha, mut outputs) = (Array1::<f64>::zeros(n), Array1::<f64>::zeros(n));
-    let mut order: Vec<usize> = (0..n).collect();
-    let mut random = ChaCha8Rng::seed_from_u64(1);
-    for _ in 0..2000 {
-        let mut violation = 0.0f64;
-        order.shuffle(&mut random);
-        for &i in &order {
-            let (y, old) = (labels[i], labels[i] * alpha[i]);
-            let slope = y * outputs[i] - 1.0;
-            let new = (old - slope / gram[[i, i]]).clamp(0.0, 1.0 / lambda);
-            if new != old {
-                violation = violation.max((new - old).abs() * gram[[i, i]]);
-                alpha[i] = y * new;
-                outputs.scaled_add(y * (new - old), &gram.row(i));
-            }
-        }
-        if violation < 1e-7 {
-            break;
-        }
-    }
-    alpha
+fn optimum(
+    gram: &Array2<f64>,
+    labels: &Array1<f64>,
+    loss: LossConfig,
+    objective: Objective,
+) -> Result<(Array1<f64>, f64), Failure> {
+    let solution = solve(gram.view(), labels.view(), loss, objective, &Options::default())?;
+    Ok((solution.coefficients, objective.lambda()))
+}
+
+/// Seconds that this thread has had a processor for.
+fn thread_seconds() -> Result<f64, Box<dyn std::error::Error + Send + Sync>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds: f64 = text.split(' ').next().ok_or("no time")?.parse()?;
+    Ok(1e-9 * nanoseconds)
 }
 
 /// Means over the test images.
-fn row(
-    model: &str,
-    lambda: f64,
-    accuracy: f64,
-    machine: &DenseMachine,
-    tests: ArrayView2<f64>,
-    images: usize,
-) -> Result<String, Failure> {
+fn measure(machine: &DenseMachine, tests: ArrayView2<f64>, images: usize) -> Result<Value, Failure> {
+    // An image on a thread.
+    faer::set_global_parallelism(faer::Par::Seq);
     let threat = Threat::new(Norm::Inf);
     let count = tests.nrows();
-    let every = if machine.support() > 9000 { PUBLISHED_EVERY } else { 1 };
     let published: Vec<f64> = (0..count)
         .into_par_iter()
-        .step_by(every)
         .map(|i| Sample::new(machine, tests.row(i), threat).map(|sample| sample.published(0.05)))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, CertifyError>>()?;
     let radii: Vec<[f64; 6]> = (0..images)
         .into_par_iter()
-        .map(|k| {
+        .map(|k| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
             let sample = Sample::new(machine, tests.row(k * count / images), threat)?;
             let attack = sample.attack(AttackEffort::default(), 0).map_or(f64::INFINITY, |found| found.radius);
-            let started = Instant::now();
+            let started = thread_seconds()?;
             let lines = Effort { halvings: 0, ..Effort::default() };
             let relaxation = sample.certify(Method::Relaxation, lines, None).radius;
             let taylor = sample.certify(Method::Taylor, Effort::default(), Some(attack)).radius;
-            let seconds = started.elapsed().as_secs_f64();
+            let seconds = thread_seconds()? - started;
             let interval = sample.certify(Method::Interval, Effort::default(), None).radius;
-            let best = relaxation.max(taylor);
+            let best = interval.max(relaxation).max(taylor);
             assert!(best <= attack, "image {k}: {best} is certified, but an attack succeeded at {attack}");
             Ok([interval, relaxation, taylor, best, attack, seconds])
         })
-        .collect::<Result<_, widenet_certify::CertifyError>>()?;
-    let mean = |column: usize| radii.iter().map(|r| r[column]).sum::<f64>() / radii.len() as f64;
-    let [interval, relaxation, taylor, best, attack, seconds] = [0, 1, 2, 3, 4, 5].map(mean);
-    let size: f64 = published.len() as f64;
-    let published = published.iter().sum::<f64>() / size;
-    let worst = radii.iter().map(|r| r[3] / r[4]).fold(f64::INFINITY, f64::min);
-    let sizes = (machine.support(), accuracy, radii.len());
-    Ok(format!(
-        "{{\"model\": \"{model}\", \"lambda\": {lambda}, \"support\": {}, \"test_accuracy\": {:.5}, \"samples\": {}, \
-         \"published_samples\": {size}, \"interval_published\": {published:.5e}, \"interval\": {interval:.5e}, \
-         \"relaxation\": {relaxation:.5}, \"taylor\": {taylor:.5}, \"best\": {best:.5}, \"attack\": {attack:.5}, \
-         \"best_over_attack\": {:.4}, \"least_best_over_attack\": {worst:.4}, \"seconds_per_image\": {seconds:.3}}}",
-        sizes.0,
-        sizes.1,
-        sizes.2,
-        best / attack
-    ))
+        .collect::<Result<_, _>>()
+        .map_err(|error: Box<dyn std::error::Error + Send + Sync>| error.to_string())?;
+    let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
+    let column = |k: usize| mean(&mut radii.iter().map(|r| r[k]), radii.len());
+    Ok(json!({
+        "samples": radii.len(),
+        "published_samples": published.len(),
+        "interval_published": mean(&mut published.iter().copied(), published.len()),
+        "interval": column(0),
+        "relaxation": column(1),
+        "taylor": column(2),
+        "best": column(3),
+        "attack": column(4),
+        "best_over_attack": column(3) / column(4),
+        "least_best_over_attack": radii.iter().map(|r| r[3] / r[4]).fold(f64::INFINITY, f64::min),
+        "seconds_per_image": column(5),
+    }))
 }
