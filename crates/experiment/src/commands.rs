@@ -9,6 +9,7 @@ use widenet_data::FetchEvent;
 use widenet_model::Precision;
 
 use crate::backend::Backend;
+use crate::certify::{CertifyArgs, certify_command};
 use crate::compare::{CompareConfig, compare};
 use crate::config::{Config, Start, load};
 use crate::error::Error;
@@ -37,6 +38,7 @@ const EXAMPLES: &str = "Examples:
   widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
   widenet fit table.csv --arch 'mlp = { hidden = [1] }' --c 10 --out machine.npz
   widenet predict machine.npz new.csv
+  widenet certify artifacts/quickstart/machine.npz --n 20
   widenet backends
   widenet data
 
@@ -52,11 +54,11 @@ enum Command {
     Reproduce(ReproduceArgs),
     /// Compare the tangent kernels of networks of several widths with their infinite-width limit
     Compare(CompareArgs),
-    // Its help stands at its arguments.
+    // The help of these stands at their arguments.
     Kernel(Box<KernelArgs>),
-    // Their help stands at their arguments.
     Fit(Box<FitArgs>),
     Predict(PredictArgs),
+    Certify(Box<CertifyArgs>),
     /// Try every backend of this build on a small matrix product
     Backends {
         /// One JSON document on stdout
@@ -264,6 +266,7 @@ fn dispatch(command: Command) -> Result<(), Error> {
         Command::Kernel(args) => kernel_command(*args),
         Command::Fit(args) => fit_command(*args),
         Command::Predict(args) => predict_command(args),
+        Command::Certify(args) => certify_command(*args),
         Command::Backends { json } => backends(json),
         Command::Data(args) => match args.action {
             None => data(args.json),

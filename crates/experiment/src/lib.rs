@@ -1,6 +1,7 @@
 //! The library behind the program `widenet`.
 
 pub mod backend;
+pub mod certify;
 pub mod commands;
 pub mod compare;
 pub mod config;

@@ -1,0 +1,191 @@
+//! `widenet certify`: certified radii and attacks, sample by sample.
+
+mod command;
+mod model;
+mod output;
+mod pictures;
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::{Array2, ArrayView1};
+use rayon::prelude::*;
+use widenet_certify::{Effort, Threat};
+
+use crate::config::DataConfig;
+use crate::data_source;
+use crate::error::Error;
+use crate::run_folder::RunFolder;
+use crate::train::{Finished, Places};
+
+pub(crate) use command::{CertifyArgs, certify_command};
+pub use command::{CertifyConfig, MethodName};
+pub use model::{Model, Outcome};
+
+/// Certifies and attacks test samples as `config` says.
+///
+/// # Errors
+///
+/// When anything asked for is impossible (nothing is written then), or when the run folder cannot be written.
+pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Error> {
+    RunFolder::check(&places.run, places.existing)?;
+    let threat = Threat { norm: config.norm, domain: config.domain };
+    let model = Model::read(&config.model)?;
+    config.methods.iter().try_for_each(|method| model.check(*method, threat))?;
+    let samples = Samples::load(config, places)?;
+    eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
+
+    let started = Instant::now();
+    let outcomes = outcomes(config, &model, &samples, threat)?;
+    let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
+    let folder = RunFolder::create(&places.run, places.existing)?;
+    folder.write_config(&crate::config::to_toml(config))?;
+    output::finish(&folder, &certified)
+}
+
+/// Evenly spaced test samples.
+struct Samples {
+    /// `[n, d]`.
+    inputs: Array2<f64>,
+    /// -1 and +1.
+    labels: Vec<f64>,
+    /// Positions among the test samples.
+    positions: Vec<usize>,
+    /// Channels, rows, columns.
+    shape: [usize; 3],
+}
+
+impl Samples {
+    fn load(config: &CertifyConfig, places: &Places) -> Result<Self, Error> {
+        let data = DataConfig { source: config.data.clone(), classes: config.classes, train: None, test: None };
+        let test = data_source::load(&data, places.data.as_deref())?.test;
+        let count = config.n.get().min(test.len());
+        let positions: Vec<usize> = (0..count).map(|k| k * test.len() / count).collect();
+        Ok(Self {
+            inputs: test.inputs.select(ndarray::Axis(0), &positions),
+            labels: positions.iter().map(|&i| test.labels[i]).collect(),
+            positions,
+            shape: test.shape,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    fn input(&self, k: usize) -> ArrayView1<'_, f64> {
+        self.inputs.row(k)
+    }
+}
+
+/// Everything that was computed.
+struct Certified<'a> {
+    config: &'a CertifyConfig,
+    model: Model,
+    samples: Samples,
+    /// One for each sample.
+    outcomes: Vec<Outcome>,
+    seconds: f64,
+}
+
+impl Certified<'_> {
+    /// Whether a sample is decided as its label says.
+    fn right(&self, k: usize) -> bool {
+        self.outcomes[k].value * self.samples.labels[k] > 0.0
+    }
+
+    /// The radii of the method at a position of the configuration, sample by sample.
+    fn radii(&self, method: usize) -> Vec<f64> {
+        self.outcomes.iter().map(|outcome| outcome.radii[method]).collect()
+    }
+
+    /// The attack's radii; infinite where it found nothing.
+    fn attacks(&self) -> Vec<f64> {
+        self.outcomes.iter().map(|outcome| outcome.adversary.as_ref().map_or(f64::INFINITY, |a| a.radius)).collect()
+    }
+
+    /// Every method with its radii, and the attack, which is no method but an upper bound.
+    fn columns(&self) -> Vec<(&'static str, Vec<f64>)> {
+        let methods = self.config.methods.iter().enumerate();
+        let mut columns: Vec<_> = methods.map(|(k, method)| (method.name(), self.radii(k))).collect();
+        columns.push((ATTACK, self.attacks()));
+        columns
+    }
+
+    /// The share of samples that are decided rightly, and still are within a radius.
+    fn accuracy(&self, radii: &[f64], radius: f64) -> f64 {
+        let kept = (0..radii.len()).filter(|&k| self.right(k) && radii[k] >= radius).count();
+        kept as f64 / radii.len() as f64
+    }
+}
+
+/// The name of the attack's column.
+const ATTACK: &str = "attack";
+
+fn outcomes(config: &CertifyConfig, model: &Model, samples: &Samples, threat: Threat) -> Result<Vec<Outcome>, Error> {
+    let effort = Effort { budget: config.budget.map(Duration::from_secs_f64), ..Effort::default() };
+    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} samples, ETA {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let progress = ProgressBar::new(samples.len() as u64).with_style(style);
+    let outcomes = (0..samples.len()).into_par_iter().map(|k| {
+        let outcome = model.certify(samples.input(k), &config.methods, threat, effort)?;
+        progress.inc(1);
+        sound(config, samples.positions[k], &outcome)?;
+        Ok(outcome)
+    });
+    let outcomes = outcomes.collect();
+    progress.finish_and_clear();
+    outcomes
+}
+
+/// No proof stands against a counterexample: a certificate above a successful attack is a defect of this program.
+fn sound(config: &CertifyConfig, position: usize, outcome: &Outcome) -> Result<(), Error> {
+    let Some(adversary) = &outcome.adversary else { return Ok(()) };
+    match config
+        .methods
+        .iter()
+        .zip(&outcome.radii)
+        .find(|(method, radius)| **method != MethodName::Published && **radius > adversary.radius)
+    {
+        None => Ok(()),
+        Some((method, radius)) => Err(Error::Numerics(format!(
+            "a certificate of sample {position}: {} proves {radius}, but an attack succeeds at {}; please report it",
+            method.name(),
+            adversary.radius
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use std::path::PathBuf;
+    use widenet_certify::{Adversary, Norm};
+
+    fn config(methods: Vec<MethodName>) -> CertifyConfig {
+        CertifyConfig {
+            model: PathBuf::from("machine.npz"),
+            data: "mnist01".into(),
+            classes: [0, 1],
+            n: 1.try_into().unwrap(),
+            methods,
+            norm: Norm::Inf,
+            domain: None,
+            budget: None,
+            radii: vec![],
+        }
+    }
+
+    #[test]
+    fn a_certificate_above_an_attack_is_told() {
+        let adversary = Some(Adversary { input: array![0.0], radius: 0.1 });
+        let outcome =
+            |radius: f64| Outcome { value: 1.0, radii: vec![radius], winner: None, adversary: adversary.clone() };
+        assert!(sound(&config(vec![MethodName::Interval]), 7, &outcome(0.1)).is_ok());
+        let error = sound(&config(vec![MethodName::Interval]), 7, &outcome(0.11)).unwrap_err().to_string();
+        assert!(error.contains("sample 7") && error.contains("0.11"), "{error}");
+        // The published code promises nothing.
+        assert!(sound(&config(vec![MethodName::Published]), 7, &outcome(0.11)).is_ok());
+    }
+}

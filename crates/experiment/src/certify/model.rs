@@ -1,0 +1,300 @@
+//! What can be certified, from disk.
+
+use std::path::Path;
+
+use ndarray::{Array1, ArrayView1, ArrayView2};
+use widenet_certify::{
+    Adversary, AttackEffort, CentredNetwork, CertifyError, DenseMachine, DenseNetwork, Effort, Method, NetworkMethod,
+    Norm, Profile, Sample, Threat,
+};
+use widenet_machine::SavedMachine;
+use widenet_model::{Activation, Architecture, Layer, Network, Node, Precision, to_host};
+
+use super::command::MethodName;
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::kernel::KernelKind;
+use crate::machine_kernel::MachineKernel;
+
+/// A model whose decisions can be certified.
+pub enum Model {
+    /// The infinitely wide network.
+    Machine {
+        /// Of how many hidden layers.
+        depth: usize,
+        /// `sum_i |alpha_i|`: what bounds that go term by term grow with.
+        sum_abs_alpha: f64,
+        /// As it is bounded.
+        machine: DenseMachine,
+    },
+    /// A network of finite width with its initialisation.
+    Network {
+        /// `f`.
+        network: DenseNetwork,
+        /// `f_0`.
+        initial: DenseNetwork,
+        /// Of the hidden layers, from the input on.
+        widths: Vec<usize>,
+    },
+}
+
+/// A decision with its attack: the radius within which the adversary was found.
+pub struct Outcome {
+    /// The output, whose sign decides.
+    pub value: f64,
+    /// A radius for each method asked for.
+    pub radii: Vec<f64>,
+    /// Which method [`MethodName::Best`] took, if it was asked for.
+    pub winner: Option<MethodName>,
+    /// The nearest input of the other class that was found.
+    pub adversary: Option<Adversary>,
+}
+
+impl Model {
+    /// Reads a machine or a network.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            return Err(Error::file(path, "is a folder: name the machine.npz or the weights.safetensors in it"));
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("npz") => Self::machine(path),
+            Some("safetensors") => Self::network(path),
+            _ => Err(Error::file(path, "is neither a machine (.npz) nor a network (.safetensors)")),
+        }
+    }
+
+    fn machine(path: &Path) -> Result<Self, Error> {
+        let saved = SavedMachine::read(path)?;
+        let (coefficients, intercept) = saved.one_output()?;
+        let refused = |why: String| Error::Setting(format!("{}: {why}", path.display()));
+        let kernel = MachineKernel::parse(&saved.kernel)
+            .map_err(|problem| refused(format!("its kernel is not one that can be certified: {problem}")))?;
+        let architecture = match &kernel {
+            MachineKernel::Limit { kind: KernelKind::Ntk, architecture } => architecture,
+            MachineKernel::Limit { .. } => {
+                return Err(refused(
+                    "it has the Gaussian process kernel; only tangent kernels can be certified".into(),
+                ));
+            }
+            _ => return Err(refused("it has no limit kernel; only those can be certified".into())),
+        };
+        let dense = dense_relu(architecture).map_err(&refused)?;
+        let sigma_w = dense[0].1;
+        if let Some((_, other)) = dense.iter().find(|(_, sigma)| *sigma != sigma_w) {
+            return Err(refused(format!("its layers have different sigma_w ({sigma_w} and {other})")));
+        }
+        let depth = dense.len() - 1;
+        Ok(Self::Machine {
+            depth,
+            sum_abs_alpha: coefficients.iter().map(|alpha| alpha.abs()).sum(),
+            machine: DenseMachine::new(saved.inputs.view(), coefficients, intercept, Profile::new(depth)?, sigma_w)?,
+        })
+    }
+
+    fn network(path: &Path) -> Result<Self, Error> {
+        let device = crate::probe::open(Backend::Flex, Precision::F64)?;
+        let network = Network::load(path, &device)?;
+        let dense =
+            dense_relu(network.architecture()).map_err(|why| Error::Setting(format!("{}: {why}", path.display())))?;
+        let widths = dense[..dense.len() - 1].iter().map(|(units, _)| *units).collect();
+        Ok(Self::Network { initial: on_host(&network.initial())?, network: on_host(&network)?, widths })
+    }
+
+    /// In a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Machine { depth, machine, .. } => format!(
+                "machine with the limit tangent kernel of {depth} hidden layer{}, {} support vectors",
+                if *depth == 1 { "" } else { "s" },
+                machine.support()
+            ),
+            Self::Network { widths, .. } => {
+                let widths: Vec<String> = widths.iter().map(ToString::to_string).collect();
+                format!("network of width {}, less its initialisation", widths.join(", "))
+            }
+        }
+    }
+
+    /// Refuses what a method cannot do.
+    pub fn check(&self, method: MethodName, threat: Threat) -> Result<(), Error> {
+        let refused = |why: &str| Err(Error::Setting(format!("--method {}: {why}", method.name())));
+        match (method, self) {
+            (MethodName::Published, _) if threat.norm != Norm::Inf || threat.domain.is_some() => {
+                refused("the published code knows --norm inf without --domain only")
+            }
+            (MethodName::Published, Self::Machine { depth: 2.., .. }) => {
+                refused("the published code knows the kernel of one hidden layer only")
+            }
+            (MethodName::Taylor, Self::Network { .. }) => {
+                refused("networks are bounded by interval, relaxation or best")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The outputs on samples `[n, d]`.
+    pub fn outputs(&self, x: ArrayView2<f64>) -> Array1<f64> {
+        x.rows().into_iter().map(|x| self.value(x)).collect()
+    }
+
+    fn value(&self, x: ArrayView1<f64>) -> f64 {
+        match self {
+            Self::Machine { machine, .. } => machine.value(x),
+            Self::Network { network, initial, .. } => CentredNetwork { network, initial }.value(x),
+        }
+    }
+
+    /// Attacks one sample and certifies it by every method.
+    pub fn certify(
+        &self,
+        x: ArrayView1<f64>,
+        methods: &[MethodName],
+        threat: Threat,
+        effort: Effort,
+    ) -> Result<Outcome, CertifyError> {
+        match self {
+            Self::Machine { machine, .. } => {
+                let sample = Sample::new(machine, x, threat)?;
+                let adversary = sample.attack(AttackEffort::default(), 0);
+                let upper = adversary.as_ref().map(|found| found.radius);
+                let mut known = Known::default();
+                for &method in methods {
+                    match method {
+                        MethodName::Published => known.put(method, || Ok(sample.published(MACHINE_START)))?,
+                        _ => known.certify(method, &SOUND, &|method| {
+                            let (method, upper) = match method {
+                                MethodName::Interval => (Method::Interval, None),
+                                MethodName::Relaxation => (Method::Relaxation, None),
+                                _ => (Method::Taylor, upper),
+                            };
+                            Ok(sample.certify(method, effort, upper).radius)
+                        })?,
+                    }
+                }
+                Ok(known.outcome(sample.value(), methods, adversary))
+            }
+            Self::Network { network, initial, .. } => {
+                let centred = CentredNetwork { network, initial };
+                let adversary = centred.attack(x, threat, AttackEffort::default(), 0)?;
+                let mut known = Known::default();
+                for &method in methods {
+                    match method {
+                        MethodName::Published => known.put(method, || Ok(centred.published(x, NETWORK_START)))?,
+                        _ => known.certify(method, &SOUND[..2], &|method| {
+                            let method = match method {
+                                MethodName::Interval => NetworkMethod::Interval,
+                                _ => NetworkMethod::Crown,
+                            };
+                            centred.certify(x, threat, method, effort.precision)
+                        })?,
+                    }
+                }
+                Ok(known.outcome(centred.value(x), methods, adversary))
+            }
+        }
+    }
+}
+
+/// Where the published code starts its search for machines, and for networks.
+const MACHINE_START: f64 = 0.05;
+const NETWORK_START: f64 = 0.01;
+
+/// The methods that [`MethodName::Best`] is the best of; networks have the first two.
+const SOUND: [MethodName; 3] = [MethodName::Interval, MethodName::Relaxation, MethodName::Taylor];
+
+/// Radii found so far: none is computed twice.
+#[derive(Default)]
+struct Known {
+    radii: Vec<(MethodName, f64)>,
+    winner: Option<MethodName>,
+}
+
+impl Known {
+    fn get(&self, method: MethodName) -> Option<f64> {
+        self.radii.iter().find(|(known, _)| *known == method).map(|(_, radius)| *radius)
+    }
+
+    fn put(
+        &mut self,
+        method: MethodName,
+        radius: impl FnOnce() -> Result<f64, CertifyError>,
+    ) -> Result<(), CertifyError> {
+        if self.get(method).is_none() {
+            self.radii.push((method, radius()?));
+        }
+        Ok(())
+    }
+
+    /// A sound method, or the best of `sound`.
+    fn certify(
+        &mut self,
+        method: MethodName,
+        sound: &[MethodName],
+        radius: &dyn Fn(MethodName) -> Result<f64, CertifyError>,
+    ) -> Result<(), CertifyError> {
+        if method != MethodName::Best {
+            return self.put(method, || radius(method));
+        }
+        let mut best = (sound[0], f64::NEG_INFINITY);
+        for &method in sound {
+            self.put(method, || radius(method))?;
+            if let Some(radius) = self.get(method).filter(|radius| *radius > best.1) {
+                best = (method, radius);
+            }
+        }
+        self.winner = Some(best.0);
+        self.radii.push((MethodName::Best, best.1));
+        Ok(())
+    }
+
+    fn outcome(self, value: f64, methods: &[MethodName], adversary: Option<Adversary>) -> Outcome {
+        let radii = methods.iter().map(|method| self.get(*method).expect("every method has run")).collect();
+        Outcome { value, radii, winner: self.winner, adversary }
+    }
+}
+
+/// The units and `sigma_w` of the dense layers of `(flatten,) dense, ReLU, ..., dense` with one output and no biases;
+/// otherwise why it is something else.
+fn dense_relu(architecture: &Architecture) -> Result<Vec<(usize, f64)>, String> {
+    let mut dense = Vec::new();
+    let layers = architecture.layers().iter().filter(|layer| !matches!(layer, Layer::Flatten));
+    for (k, layer) in layers.enumerate() {
+        match layer {
+            Layer::Dense(layer) if layer.sigma_b != 0.0 => {
+                return Err(format!("a layer has biases (sigma_b = {}); they cannot be certified", layer.sigma_b));
+            }
+            Layer::Dense(layer) if k % 2 == 0 => dense.push((layer.units.get(), layer.sigma_w)),
+            Layer::Activation(Activation::Relu) if k % 2 == 1 => (),
+            layer => {
+                let what = match layer {
+                    Layer::Activation(activation) => format!("{activation:?}"),
+                    layer => layer.name().into(),
+                };
+                return Err(format!(
+                    "its layers are not dense ones with ReLU between them ({what} at position {}); others cannot be \
+                     certified",
+                    k + 1
+                ));
+            }
+        }
+    }
+    let others = architecture.layers().iter().filter(|layer| matches!(layer, Layer::Activation(_))).count();
+    match architecture.output_size() {
+        1 if dense.len() >= 2 && dense.len() == others + 1 => Ok(dense),
+        1 => Err("it has no hidden layer, or ends with an activation; such networks cannot be certified".into()),
+        outputs => Err(format!("it has {outputs} outputs, but one is wanted")),
+    }
+}
+
+/// The weights as plain matrices, with the scales multiplied in.
+fn on_host(network: &Network) -> Result<DenseNetwork, Error> {
+    let mut layers = Vec::new();
+    for node in network.nodes() {
+        if let Node::Dense(dense) = node {
+            let weight = to_host(dense.weight.val())? * dense.w_scale;
+            let units = weight.ncols();
+            layers.push((weight, Array1::zeros(units)));
+        }
+    }
+    Ok(DenseNetwork::new(layers)?)
+}

@@ -1,0 +1,134 @@
+//! `widenet certify` as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn widenet(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_widenet")).args(arguments).env_remove("RUST_BACKTRACE").output().unwrap()
+}
+
+/// Trains a small network and its machine into `out`.
+fn train(out: &Path, more: &[&str]) {
+    let config = root().join("configs/quickstart.toml");
+    let set = ["data.train=64", "data.test=100", "architecture.mlp.hidden=[128]", "training.steps=100"];
+    let mut arguments = vec!["train", config.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    set.iter().chain(more).for_each(|value| arguments.extend(["--set", value]));
+    let output = widenet(&arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+fn certify(model: &Path, out: &Path, more: &[&str]) -> Output {
+    widenet(&[&["certify", model.to_str().unwrap(), "--out", out.to_str().unwrap()], more].concat())
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts that a command failed with this code and one line on stderr that has the words.
+fn fails(output: &Output, code: i32, words: &str) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(output.stdout.is_empty() && text.lines().count() == 1 && text.contains(words), "{text}");
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn machines_and_networks_are_certified() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, &[]);
+
+    let (machine, out) = (run.join("machine.npz"), folder.path().join("machine"));
+    let methods = ["--method", "published,interval,relaxation,taylor,best", "--n", "6", "--radii", "0.001,0.1,9"];
+    let output = certify(&machine, &out, &[&methods[..], &["--json"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written: Value = serde_json::from_slice(&std::fs::read(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!(results, written);
+    let mean = |method: &str| number(&results["radii"][method]["mean"]);
+    assert!(0.0 < mean("published") && mean("published") < mean("interval"));
+    assert!(mean("interval") < mean("relaxation") && mean("relaxation") <= mean("best"));
+    assert!(mean("best") < mean("attack"));
+    let wins: f64 = results["best_is"].as_object().unwrap().values().map(number).sum();
+    assert_eq!(wins, 6.0);
+    // Near by every sample keeps its class; nobody keeps it at a radius of nine.
+    let rows = results["certified_accuracy"].as_array().unwrap();
+    assert_eq!(rows[0]["best"], results["accuracy"]);
+    assert_eq!((number(&rows[2]["best"]), number(&rows[2]["attack"])), (0.0, 0.0));
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("What a small certificate means") && report.contains("What the attack found"));
+    for plot in ["radii", "accuracy", "scatter", "adversaries"] {
+        assert!(out.join(format!("plots/{plot}.svg")).exists(), "{plot}");
+    }
+
+    // The rows again, by an independent sum.
+    let mut rows = csv::Reader::from_path(out.join("certificates.csv")).unwrap();
+    let column = rows.headers().unwrap().iter().position(|name| name == "best").unwrap();
+    let radii: Vec<f64> = rows.records().map(|row| row.unwrap()[column].parse().unwrap()).collect();
+    assert!((radii.iter().sum::<f64>() / 6.0 - mean("best")).abs() < 1e-12);
+
+    // Again: refused, then the same to the last bit.
+    fails(&certify(&machine, &out, &methods), 1, "--force");
+    let before = std::fs::read(out.join("certificates.csv")).unwrap();
+    assert!(certify(&machine, &out, &[&methods[..], &["--force"]].concat()).status.success());
+    assert_eq!(before, std::fs::read(out.join("certificates.csv")).unwrap());
+
+    let (network, out) = (run.join("weights.safetensors"), folder.path().join("network"));
+    let output = certify(&network, &out, &["--method", "published,interval,relaxation", "--n", "4", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mean = |method: &str| number(&results["radii"][method]["mean"]);
+    assert!(0.0 < mean("interval") && mean("interval") < mean("relaxation"));
+    assert!(mean("relaxation") < mean("attack"));
+
+    // Pixels that stay pixels can be moved further; so can they in the Euclidean norm.
+    for more in [["--domain", "0,1"], ["--norm", "2"]] {
+        let output = certify(
+            &machine,
+            &folder.path().join(more[1]),
+            &[&["--method", "relaxation", "--n", "2", "--json"], &more[..]].concat(),
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let other: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let radii = &other["radii"];
+        assert!(number(&radii["relaxation"]["mean"]) < number(&radii["attack"]["mean"]), "{radii}");
+    }
+}
+
+#[test]
+fn what_cannot_be_certified_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, out) = (folder.path().join("run"), folder.path().join("out"));
+    train(&run, &["architecture.mlp.hidden=[16, 16]"]);
+    let machine = run.join("machine.npz");
+    fails(&certify(&run, &out, &[]), 1, "machine.npz");
+    fails(&certify(&run.join("results.json"), &out, &[]), 1, "neither");
+    fails(&certify(&machine, &out, &["--method", "published"]), 2, "one hidden layer");
+    fails(&certify(&run.join("weights.safetensors"), &out, &["--method", "taylor"]), 2, "relaxation");
+    fails(&certify(&machine, &out, &["--method", "published", "--norm", "2"]), 2, "--norm inf");
+    fails(&certify(&machine, &out, &["--classes", "1"]), 2, "two digits");
+    let output = certify(&machine, &out, &["--domain", "0.2,0.4", "--n", "1"]);
+    assert!(output.status.code() == Some(2) && stderr(&output).contains("outside the domain [0.2, 0.4]"));
+    assert!(!out.exists(), "nothing is written");
+
+    let biased = folder.path().join("biased");
+    train(&biased, &["architecture.mlp={hidden=[16], sigma_b=0.1}"]);
+    fails(&certify(&biased.join("machine.npz"), &out, &[]), 2, "biases");
+    fails(&certify(&biased.join("weights.safetensors"), &out, &[]), 2, "biases");
+    let smooth = folder.path().join("smooth");
+    train(&smooth, &["architecture.mlp={hidden=[16], activation=\"erf\"}"]);
+    fails(&certify(&smooth.join("machine.npz"), &out, &[]), 2, "ReLU");
+    let empirical = folder.path().join("empirical");
+    train(&empirical, &["machine.kernel=\"empirical\""]);
+    fails(&certify(&empirical.join("machine.npz"), &out, &[]), 2, "limit kernel");
+}
