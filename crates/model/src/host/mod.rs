@@ -3,7 +3,7 @@
 //! Burn's tensor operations go through the whole batch one after the other, on one core for all but matrix products, and
 //! make a new tensor each. Here a few samples at a time go all the way forth and back while what they leave is in the
 //! cache; cores take different samples, and derivatives are written where they are wanted. Convolutions with 3 x 3 kernels
-//! take 16 products where 36 are written ([Winograd's minimal filtering](winograd)).
+//! take 16 products where 36 are written (Winograd's minimal filtering).
 
 pub mod activation;
 mod convolution;
