@@ -323,11 +323,7 @@ fn reproduce_command(args: ReproduceArgs) -> Result<(), Error> {
 fn compare_command(args: CompareArgs) -> Result<(), Error> {
     let mut config: CompareConfig = load(&args.run.config, &args.run.overrides)?;
     args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
-    let finished = compare(&config, &args.run.places(&config.name)).map_err(|error| match error {
-        // There is nothing to resume here.
-        Error::Exists { path } => Error::file(path, "exists; --force replaces it, --out names another"),
-        error => error,
-    })?;
+    let finished = compare(&config, &args.run.places(&config.name)).map_err(Error::without_resuming)?;
     finished.print(args.run.json);
     Ok(())
 }

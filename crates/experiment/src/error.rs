@@ -108,4 +108,17 @@ impl Error {
     pub fn file(path: impl Into<PathBuf>, problem: impl ToString) -> Self {
         Error::File { path: path.into(), problem: problem.to_string() }
     }
+
+    /// What is there already, where nothing can be resumed.
+    pub(crate) fn exists(path: impl Into<PathBuf>) -> Self {
+        Error::file(path, "exists; --force replaces it, --out names another")
+    }
+
+    /// The same error as a command tells it that has no `--resume`.
+    pub(crate) fn without_resuming(self) -> Self {
+        match self {
+            Error::Exists { path } => Error::exists(path),
+            error => error,
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub mod machine_kernel;
 pub mod memory;
 pub mod plot;
 pub mod probe;
+mod progress;
 pub mod report;
 pub mod reproduce;
 pub mod run_folder;

@@ -134,6 +134,15 @@ impl RunFolder {
     }
 }
 
+/// Refuses to write a file that is there already.
+///
+/// # Errors
+///
+/// When it is, unless it may be replaced by `force`.
+pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
+    if path.exists() && !force { Err(Error::exists(path)) } else { Ok(()) }
+}
+
 /// Writes a file whole: under a temporary name in the same folder first, then renamed.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ pub fn to_host(tensor: Tensor<2>) -> Result<Array2<f64>, DeviceError> {
     Ok(Array2::from_shape_vec((rows, columns), values).expect("a tensor has as many values as its shape says"))
 }
 
-/// Whether this device's tensors live in the host's memory, and overlapping views of them can be multiplied.
+/// Whether this device's tensors live in the host's memory, where the program computes without Burn as well.
 pub fn is_host(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }

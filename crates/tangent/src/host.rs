@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::prelude::*;
 use widenet_model::host::{HostNetwork, LayerPass, Pass, Real};
 use widenet_model::{ConvNode, DeviceError, Network, Node};
@@ -90,8 +90,7 @@ impl<T: Real> HostFeatures<T> {
         let places = places.into_par_iter().enumerate().with_min_len(n.div_ceil(2 * cores * chunk));
         places.for_each_init(Pass::default, |pass, (index, mut places)| {
             let rows = index * chunk..((index + 1) * chunk).min(n);
-            let x: Vec<T> =
-                x.rows().into_iter().skip(rows.start).take(rows.len()).flatten().map(|&x| T::of(x)).collect();
+            let x: Vec<T> = x.slice(s![rows.clone(), ..]).iter().map(|&x| T::of(x)).collect();
             network.forward(&x, pass);
             for output in 0..outputs {
                 let mut unit = vec![T::zero(); rows.len() * outputs];
@@ -232,7 +231,7 @@ impl<T: Real> HostLayer<T> {
     fn into_tensors(self, conv: Option<ConvNode>, outputs: usize, device: &Device) -> LayerFeatures {
         let [scale, bias] = self.scales;
         let (first, second) = (self.first.into_tensor(device), self.second.into_tensor(device));
-        let split = |tensor: Tensor<2>| tensor.clone().chunk(outputs, 1);
+        let split = |tensor: Tensor<2>| tensor.chunk(outputs, 1);
         let parts = if self.product {
             Parts::Products { weights: split(first), biases: split(second) }
         } else {

@@ -204,11 +204,7 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
         budget: args.budget,
         radii,
     };
-    let finished = certify(&config, &places).map_err(|error| match error {
-        // There is nothing to resume here.
-        Error::Exists { path } => Error::file(path, "exists; --force replaces it, --out names another"),
-        error => error,
-    })?;
+    let finished = certify(&config, &places).map_err(Error::without_resuming)?;
     finished.print(args.json);
     Ok(())
 }

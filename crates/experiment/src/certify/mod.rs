@@ -7,7 +7,6 @@ mod pictures;
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
@@ -112,6 +111,11 @@ impl Certified<'_> {
         columns
     }
 
+    /// The share of samples that are decided rightly.
+    fn clean_accuracy(&self) -> f64 {
+        self.accuracy(&vec![0.0; self.samples.len()], 0.0)
+    }
+
     /// The share of samples that are decided rightly, and still are within a radius.
     fn accuracy(&self, radii: &[f64], radius: f64) -> f64 {
         let kept = (0..radii.len()).filter(|&k| self.right(k) && radii[k] >= radius).count();
@@ -124,9 +128,7 @@ const ATTACK: &str = "attack";
 
 fn outcomes(config: &CertifyConfig, model: &Model, samples: &Samples, threat: Threat) -> Result<Vec<Outcome>, Error> {
     let effort = Effort { budget: config.budget.map(Duration::from_secs_f64), ..Effort::default() };
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} samples, ETA {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let progress = ProgressBar::new(samples.len() as u64).with_style(style);
+    let progress = crate::progress::bar(samples.len(), "{bar:30} {pos} of {len} samples, ETA {eta}");
     let outcomes = (0..samples.len()).into_par_iter().map(|k| {
         let outcome = model.certify(samples.input(k), &config.methods, threat, effort)?;
         progress.inc(1);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::{Array1, ArrayView1, ArrayView2};
+use ndarray::{Array1, ArrayView1};
 use widenet_certify::{
     Adversary, AttackEffort, CentredNetwork, CertifyError, DenseMachine, DenseNetwork, Effort, Method, NetworkMethod,
     Norm, Profile, Sample, Threat,
@@ -129,18 +129,6 @@ impl Model {
                 refused("networks are bounded by interval, relaxation or best")
             }
             _ => Ok(()),
-        }
-    }
-
-    /// The outputs on samples `[n, d]`.
-    pub fn outputs(&self, x: ArrayView2<f64>) -> Array1<f64> {
-        x.rows().into_iter().map(|x| self.value(x)).collect()
-    }
-
-    fn value(&self, x: ArrayView1<f64>) -> f64 {
-        match self {
-            Self::Machine { machine, .. } => machine.value(x),
-            Self::Network { network, initial, .. } => CentredNetwork { network, initial }.value(x),
         }
     }
 

@@ -92,7 +92,7 @@ fn results(certified: &Certified) -> Value {
         "samples": samples.len(),
         "norm": name_of(config.norm),
         "domain": config.domain,
-        "accuracy": certified.accuracy(&vec![0.0; samples.len()], 0.0),
+        "accuracy": certified.clean_accuracy(),
         "radii": each(&statistics),
         "over_attack": ratios(certified),
         "best_is": winners,
@@ -185,8 +185,8 @@ fn summary(folder: &RunFolder, certified: &Certified) -> String {
     };
     line(&HEADER.map(String::from));
     table(certified).iter().for_each(&mut line);
-    let accuracy = certified.accuracy(&vec![0.0; certified.samples.len()], 0.0);
-    writeln!(text, "accuracy {accuracy:.4}; certified at a radius of:").expect("a string takes everything");
+    writeln!(text, "accuracy {:.4}; certified at a radius of:", certified.clean_accuracy())
+        .expect("a string takes everything");
     for &radius in &certified.config.radii {
         let cell = |(name, radii): (&str, Vec<f64>)| format!("{name} {:.4}", certified.accuracy(&radii, radius));
         let cells: Vec<String> = certified.columns().into_iter().map(cell).collect();

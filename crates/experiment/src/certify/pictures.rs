@@ -21,7 +21,7 @@ pub fn write(folder: &RunFolder, certified: &Certified) -> Result<(), Error> {
         ("samples", format!("{} of {}, evenly spaced test samples", samples.len(), config.data)),
         ("norm", format!("l_{}", name_of(config.norm))),
         ("domain", config.domain.map_or("none".into(), |(low, high)| format!("[{low}, {high}]"))),
-        ("accuracy", format!("{:.4}", certified.accuracy(&vec![0.0; samples.len()], 0.0))),
+        ("accuracy", format!("{:.4}", certified.clean_accuracy())),
     ]);
     report.paragraph(
         "A certificate is a proof: no input within the radius is decided differently. An attack is a counterexample at \
@@ -99,7 +99,7 @@ fn accuracy(certified: &Certified) -> Figure {
     )
     .caption("A method's curve is a lower bound of the accuracy under the best attack; the attack's is an upper one.");
     for (name, radii) in certified.columns() {
-        figure = figure.series(styled(name, falling(certified, &radii)));
+        figure = figure.series(styled(name, Series::new(name, falling(certified, &radii))));
     }
     figure
 }
@@ -121,8 +121,7 @@ fn falling(certified: &Certified, radii: &[f64]) -> Vec<(f64, f64)> {
 }
 
 /// The attack is dashed and grey: it is no certificate.
-fn styled(name: &str, points: Vec<(f64, f64)>) -> Series {
-    let series = Series::new(name, points);
+fn styled(name: &str, series: Series) -> Series {
     if name == ATTACK { series.mark(Mark::Dashed).grey() } else { series }
 }
 
@@ -153,8 +152,7 @@ fn histograms(certified: &Certified) -> Figure {
             0 => (*name).to_string(),
             none => format!("{name} ({none} left out)"),
         };
-        let series = Series::new(label, outline.collect());
-        figure = figure.series(if *name == ATTACK { series.mark(Mark::Dashed).grey() } else { series });
+        figure = figure.series(styled(name, Series::new(label, outline.collect())));
     }
     figure
 }

@@ -9,7 +9,7 @@ mod pictures;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use ndarray::Array2;
 use rand::Rng;
 use widenet_data::Dataset;
@@ -176,9 +176,7 @@ impl Setup<'_> {
     /// A bar on stderr that counts parameters, which the time goes with; nothing when stderr is not a terminal.
     fn progress_bar(&self) -> ProgressBar {
         let parameters: usize = self.networks.iter().map(Architecture::parameter_count).sum();
-        let style = ProgressStyle::with_template("{bar:30} {percent} % ETA {eta}  {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new((parameters * self.config.compare.seeds.get()) as u64).with_style(style)
+        crate::progress::bar(parameters * self.config.compare.seeds.get(), "{bar:30} {percent} % ETA {eta}  {msg}")
     }
 }
 

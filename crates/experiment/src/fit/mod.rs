@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::gram_file::hash;
 use crate::kernel::KernelKind;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::write_whole;
+use crate::run_folder::{refuse_existing, write_whole};
 
 /// Folds of the cross-validation that probabilities come from, as in LIBSVM.
 const FOLDS: usize = 5;
@@ -200,13 +200,6 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     println!("{} of {n} samples in the support, largest relative duality gap {gap:.1e}", machine.support.len());
     println!("on the training samples: {}", score.text());
     println!("machine: {}", args.out.display());
-    Ok(())
-}
-
-fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
-    if path.exists() && !force {
-        return Err(Error::file(path, "exists; --force replaces it, --out names another"));
-    }
     Ok(())
 }
 

@@ -7,10 +7,10 @@ use serde_json::json;
 use widenet_data::Table;
 use widenet_machine::{SavedMachine, Task};
 
-use super::{Score, refuse_existing};
+use super::Score;
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::write_whole;
+use crate::run_folder::{refuse_existing, write_whole};
 
 /// Predict with a saved machine
 ///

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use ndarray::{Array2, ArrayView2, s};
 use ndarray_npy::WriteNpzError;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,7 @@ use crate::data_source;
 use crate::error::Error;
 use crate::gram_file::{GramWriter, Metadata, hash, test_key};
 use crate::memory::readable;
+use crate::run_folder::refuse_existing;
 use crate::train::Finished;
 
 pub(crate) use command::{KernelArgs, kernel_command};
@@ -161,9 +162,7 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     if out.is_dir() {
         return Err(Error::file(out, "is a folder, not a file"));
     }
-    if out.exists() && !places.force {
-        return Err(Error::file(out, "exists; --force replaces it, --out names another"));
-    }
+    refuse_existing(out, places.force)?;
     let partial = Partial::place(out);
     if partial.exists() && !places.resume && !places.force {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
@@ -325,9 +324,7 @@ impl Setup<'_> {
             .collect();
         let blocks = |matrix: &Matrix| matrix.tiling.blocks(matrix.height).len() * matrix.networks;
         let total: usize = limit.iter().chain(widths.iter().flatten()).map(blocks).sum();
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} blocks ETA {eta}  {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let progress = ProgressBar::new(total as u64).with_style(style);
+        let progress = crate::progress::bar(total, "{bar:30} {pos}/{len} blocks ETA {eta}  {wide_msg}");
         let mut worker = Worker { setup: self, partial: &partial, progress, computed: 0 };
         worker.progress.tick();
 

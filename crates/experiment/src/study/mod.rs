@@ -10,7 +10,7 @@ mod path_kernel;
 use std::path::Path;
 
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use widenet_data::Split;
@@ -108,9 +108,7 @@ fn output_fan_in(network: &Network) -> usize {
 
 /// A bar on stderr; nothing when stderr is not a terminal.
 fn progress_bar(steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {percent} % ETA {eta}  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(steps as u64).with_style(style)
+    crate::progress::bar(steps, "{bar:30} {percent} % ETA {eta}  {msg}")
 }
 
 /// What was computed under this name before, or now: a finished part of a study is never computed twice.

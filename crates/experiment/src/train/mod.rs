@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels, solve};
@@ -438,9 +438,7 @@ fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {
 
 /// A bar on stderr with step, ETA, loss and gap; nothing when stderr is not a terminal.
 fn progress_bar(steps: usize, first: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:20} {pos}/{len} ETA {eta}  {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(steps as u64).with_style(style);
+    let bar = crate::progress::bar(steps, "{bar:20} {pos}/{len} ETA {eta}  {wide_msg}");
     bar.set_position(first as u64);
     bar.reset_eta();
     bar

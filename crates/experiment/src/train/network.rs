@@ -124,12 +124,11 @@ impl<'a> NetworkDescent<'a> {
         rule: Rule,
         coordinates: Option<Array2<f64>>,
     ) -> Self {
-        let host: Option<Box<dyn Engine>> = match (is_host(&network.device()), network.precision()) {
-            (false, _) => None,
-            (true, Precision::F32) => Some(on_host::<f32>(&network, samples, rule, coordinates)),
-            (true, Precision::F64) => Some(on_host::<f64>(&network, samples, rule, coordinates)),
+        let engine: Box<dyn Engine> = match (is_host(&network.device()), network.precision()) {
+            (false, _) => Box::new(TensorEngine::new(network, samples, rule)),
+            (true, Precision::F32) => on_host::<f32>(&network, samples, rule, coordinates),
+            (true, Precision::F64) => on_host::<f64>(&network, samples, rule, coordinates),
         };
-        let engine = host.unwrap_or_else(|| Box::new(TensorEngine::new(network, samples, rule)));
         Self { engine, initial: &samples.initial, labels, loss, outputs: Vec::new() }
     }
 

@@ -15,11 +15,6 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn new([kernel, stride, padding]: [usize; 3], input: [usize; 3]) -> Self {
-        let side = |length: usize| (length + 2 * padding - kernel) / stride + 1;
-        Self { kernel, stride, padding, input, output: [side(input[1]), side(input[2])] }
-    }
-
     pub(super) fn positions(&self) -> usize {
         self.output[0] * self.output[1]
     }

@@ -66,7 +66,8 @@ enum Way<T> {
 enum HostNode {
     Layer(usize),
     Residual(Vec<HostNode>, Vec<HostNode>),
-    Fixed(Operation, Shape),
+    /// With the shapes before and after it.
+    Fixed(Operation, [Shape; 2]),
 }
 
 /// What some samples left in every layer on their way through a network, and the memory for their way back.
@@ -181,9 +182,9 @@ impl<T: Real> HostNetwork<T> {
         match self.input {
             Shape::Flat(_) => pass.input.copy_from_slice(x),
             // Pixels in rows, channels last: the transpose of what vectors are made of.
-            Shape::Image([c, h, w]) => each(x, &mut pass.input, pass.samples, |x, image| {
-                pool::pull_back(Operation::Flatten, [c, h, w], [&[], &[]], x, image);
-            }),
+            Shape::Image([_, h, w]) => {
+                each(x, &mut pass.input, pass.samples, |x, image| pool::transpose(x, h * w, image));
+            }
         }
         self.run(&self.nodes, &pass.input, pass.samples, &mut pass.records, &mut pass.free);
         &pass.records.last().expect("a network has a layer").output
@@ -224,9 +225,9 @@ impl<T: Real> HostNetwork<T> {
                     output.resize(input.len(), T::zero());
                     activation::apply(*activation, input, output);
                 }
-                HostNode::Fixed(operation, shape) => {
-                    output.resize(n * fixed_output(*operation, *shape), T::zero());
-                    let shape = image(*shape);
+                HostNode::Fixed(operation, [before, after]) => {
+                    output.resize(n * after.size(), T::zero());
+                    let shape = image(*before);
                     each(input, output, n, |input, output| pool::apply(*operation, shape, input, output));
                 }
             }
@@ -278,10 +279,10 @@ impl<T: Real> HostNetwork<T> {
                     activation::pull_back(*activation, input, &mut g);
                     Some(g)
                 }
-                HostNode::Fixed(operation, shape) => {
+                HostNode::Fixed(operation, [before, _]) => {
                     let mut down = take(free, input.len());
                     let (size, size_out) = (input.len() / n, g.len() / n);
-                    let shape = image(*shape);
+                    let shape = image(*before);
                     for sample in 0..n {
                         let (of, to) = (sample * size..(sample + 1) * size, sample * size_out..(sample + 1) * size_out);
                         let seen = [&input[of.clone()], &record.output[to.clone()]];
@@ -500,6 +501,7 @@ fn nodes<T: Real>(
 ) -> (Vec<HostNode>, Shape) {
     let mut built = Vec::with_capacity(nodes_in.len());
     for (node, layer) in nodes_in.iter().zip(architecture) {
+        let after = layer.output(shape);
         built.push(match (node, layer) {
             (Node::Dense(node), _) => {
                 let (fan_in, units) = (shape.size(), node.weight.dims()[1]);
@@ -510,7 +512,8 @@ fn nodes<T: Real>(
             }
             (Node::Conv(node), _) => {
                 let [units, _, kernel, _] = node.weight.dims();
-                let geometry = Geometry::new([kernel, node.stride, node.padding], image(shape));
+                let (stride, padding, [_, height, width]) = (node.stride, node.padding, image(after));
+                let geometry = Geometry { kernel, stride, padding, input: image(shape), output: [height, width] };
                 let (flat, bias) = (next(), node.bias.as_ref().map(|_| next()).unwrap_or_default());
                 let way = match Patches::new(geometry, units) {
                     Some(patches) => {
@@ -534,10 +537,10 @@ fn nodes<T: Real>(
                 let (shortcut, _) = nodes(&node.shortcut, &residual.shortcut, shape, next, layers);
                 HostNode::Residual(branch, shortcut)
             }
-            (Node::Fixed(node), _) => HostNode::Fixed(node.operation, shape),
+            (Node::Fixed(node), _) => HostNode::Fixed(node.operation, [shape, after]),
             (Node::Residual(_), _) => unreachable!("a network has its architecture's layers"),
         });
-        shape = layer.output(shape);
+        shape = after;
     }
     (built, shape)
 }
@@ -546,16 +549,6 @@ fn image(shape: Shape) -> [usize; 3] {
     match shape {
         Shape::Image(image) => image,
         Shape::Flat(_) => unreachable!("only images are convolved or pooled: Architecture::new refuses the rest"),
-    }
-}
-
-/// Numbers that a layer without weights makes of a sample.
-fn fixed_output(operation: Operation, shape: Shape) -> usize {
-    let [c, h, w] = image(shape);
-    match operation {
-        Operation::AveragePool(side) | Operation::MaxPool(side) => c * (h / side) * (w / side),
-        Operation::GlobalAveragePool => c,
-        Operation::Flatten | Operation::Activation(_) => c * h * w,
     }
 }
 

@@ -92,7 +92,7 @@ fn add_scaled<T: Real>(scale: T, pixel: &[T], out: &mut [T]) {
 }
 
 /// The transpose of a matrix with so many columns.
-fn transpose<T: Real>(values: &[T], columns: usize, out: &mut [T]) {
+pub(super) fn transpose<T: Real>(values: &[T], columns: usize, out: &mut [T]) {
     // Squares that stay in the cache.
     const SIDE: usize = 16;
     let rows = values.len() / columns;

@@ -141,8 +141,9 @@ impl<T: Real> Engine for LayeredEngine<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::host::tests::{numbers, pushes, weights};
     use crate::train::network::TensorEngine;
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Device;
     use widenet_model::{ArchitectureConfig, Shape};
 
     const ARCHITECTURES: [&str; 4] = [
@@ -153,25 +154,10 @@ mod tests {
          = 9, sigma_b = 0.5 } }] } }, { dense = { units = 1 } }]",
     ];
 
-    /// Numbers without a pattern in [-1, 1].
-    fn numbers(rows: usize, columns: usize) -> Array2<f64> {
-        Array2::from_shape_fn((rows, columns), |(i, j)| ((1 + 7 * i + 13 * j) as f64 * 1.7).sin())
-    }
-
     fn network<T: Real>(config: &str) -> Network {
         let config: ArchitectureConfig = toml_edit::de::from_str(config).unwrap();
         let architecture = config.build(Shape::Image([1, 5, 6])).unwrap();
         Network::init(&architecture, 5, T::PRECISION, &Device::flex().autodiff())
-    }
-
-    fn weights(network: &Network) -> Vec<f64> {
-        let values = |tensor: Tensor<1>| tensor.inner().into_data().convert::<f64>().try_to_vec::<f64>().unwrap();
-        network.parameters().into_iter().flat_map(values).collect()
-    }
-
-    /// Pushes that differ from step to step, some of them zero.
-    fn pushes(step: usize, batch: usize) -> Vec<f64> {
-        (0..batch).map(|i| if (i + step).is_multiple_of(3) { 0.0 } else { ((i * 5 + step) as f64).cos() }).collect()
     }
 
     #[test]
@@ -196,7 +182,7 @@ mod tests {
                 host.backward(&push).unwrap();
                 tensors.backward(&push).unwrap();
             }
-            for (a, b) in weights(&host.network()).into_iter().zip(weights(&tensors.network())) {
+            for (a, b) in weights(&host.network()).concat().into_iter().zip(weights(&tensors.network()).concat()) {
                 assert!((a - b).abs() < 1e-11, "{config}, {regulariser:?}: {a} is not {b}");
             }
         }

@@ -411,7 +411,7 @@ mod tests {
     use widenet_model::{ArchitectureConfig, Precision, Shape};
 
     /// Numbers without a pattern in [-1, 1].
-    fn numbers(rows: usize, columns: usize) -> Array2<f64> {
+    pub(super) fn numbers(rows: usize, columns: usize) -> Array2<f64> {
         Array2::from_shape_fn((rows, columns), |(i, j)| ((1 + 7 * i + 13 * j) as f64 * 1.7).sin())
     }
 
@@ -420,13 +420,13 @@ mod tests {
         Network::init(&config.build(Shape::Flat(d)).unwrap(), 5, precision, &Device::flex().autodiff())
     }
 
-    fn weights(network: &Network) -> Vec<Vec<f64>> {
+    pub(super) fn weights(network: &Network) -> Vec<Vec<f64>> {
         let values = |tensor: Tensor<1>| tensor.inner().into_data().convert::<f64>().try_to_vec().unwrap();
         network.parameters().into_iter().map(values).collect()
     }
 
     /// Pushes that differ from step to step, some of them zero.
-    fn pushes(step: usize, batch: usize) -> Vec<f64> {
+    pub(super) fn pushes(step: usize, batch: usize) -> Vec<f64> {
         (0..batch).map(|i| if (i + step).is_multiple_of(3) { 0.0 } else { ((i * 5 + step) as f64).cos() }).collect()
     }
 
