@@ -16,7 +16,65 @@ use crate::region::{EPS, Norm, Region, Threat};
 /// multiplied in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseNetwork {
-    layers: Vec<(Array2<f64>, Array1<f64>)>,
+    layers: Vec<Layer>,
+}
+
+/// `z = W a + b`. A unit's weights lie side by side, so that every use reads the matrix once and in order: a wide network
+/// does not fit into the caches, and its bounds cost what the reading costs.
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
+    /// `[units, fan_in]`.
+    weights: Array2<f64>,
+    bias: Array1<f64>,
+    /// The Frobenius norm of the weights.
+    norm: f64,
+}
+
+impl Layer {
+    fn forward(&self, a: ArrayView1<f64>) -> Array1<f64> {
+        self.weights.dot(&a) + &self.bias
+    }
+
+    /// `W^T g`; units whose `g` is zero are not read.
+    fn backward(&self, g: ArrayView1<f64>) -> Array1<f64> {
+        let mut sum = Array1::zeros(self.weights.ncols());
+        for (row, &g) in self.weights.rows().into_iter().zip(g).filter(|(_, g)| **g != 0.0) {
+            sum.scaled_add(g, &row);
+        }
+        sum
+    }
+
+    /// `(W m + b, |W| r, |W| (|m| + r) + |b|)`: where `z` lies when `a` lies within `r` of `m`, and the size of what was
+    /// added up, for the rounding.
+    fn reach(&self, middle: &Array1<f64>, radius: &Array1<f64>) -> [Array1<f64>; 3] {
+        let most = middle.mapv(f64::abs) + radius;
+        let (m, r, most) = (slice(middle), slice(radius), slice(&most));
+        let [mut centre, mut reach, mut scale] = [(); 3].map(|()| self.bias.clone());
+        for (k, row) in self.weights.rows().into_iter().enumerate() {
+            let w = row.to_slice().expect("in order");
+            // Several sums side by side, as wide as the processor adds.
+            let mut sums = [[0.0; LANES]; 3];
+            let chunks = w.chunks(LANES).zip(m.chunks(LANES)).zip(r.chunks(LANES)).zip(most.chunks(LANES));
+            for (((w, m), r), most) in chunks {
+                for (lane, (((w, m), r), most)) in w.iter().zip(m).zip(r).zip(most).enumerate() {
+                    sums[0][lane] += w * m;
+                    sums[1][lane] += w.abs() * r;
+                    sums[2][lane] += w.abs() * most;
+                }
+            }
+            let [c, s, t] = sums.map(|sums| sums.iter().sum::<f64>());
+            centre[k] += c;
+            reach[k] = s;
+            scale[k] = t + scale[k].abs();
+        }
+        [centre, reach, scale]
+    }
+}
+
+const LANES: usize = 8;
+
+fn slice(a: &Array1<f64>) -> &[f64] {
+    a.as_slice().expect("one after another")
 }
 
 impl DenseNetwork {
@@ -42,47 +100,50 @@ impl DenseNetwork {
                 return Err(failed(k + 1, "a weight is not finite"));
             }
         }
-        Ok(Self { layers })
+        let layer = |(w, bias): (Array2<f64>, Array1<f64>)| {
+            let weights = w.t().as_standard_layout().into_owned();
+            Layer { norm: weights.iter().map(|v| v * v).sum::<f64>().sqrt(), weights, bias }
+        };
+        Ok(Self { layers: layers.into_iter().map(layer).collect() })
     }
 
     /// `f(x)` for `x: [d]`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
-        let (last, hidden) = self.layers.split_last().expect("checked");
-        let a = hidden.iter().fold(x.to_owned(), |a, (w, b)| (a.dot(w) + b).mapv_into(|z| z.max(0.0)));
-        a.dot(&last.0.column(0)) + last.1[0]
+        self.value_from(self.layers[0].forward(x))
+    }
+
+    /// The output from the first layer's pre-activations.
+    fn value_from(&self, first: Array1<f64>) -> f64 {
+        let later = &self.layers[1..];
+        later.iter().fold(first, |z, layer| layer.forward(z.mapv_into(|z| z.max(0.0)).view()))[0]
     }
 
     fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
         let (last, hidden) = self.layers.split_last().expect("checked");
         let mut a = x.to_owned();
         let mut open = Vec::with_capacity(hidden.len());
-        for (w, b) in hidden {
-            let z = a.dot(w) + b;
+        for layer in hidden {
+            let z = layer.forward(a.view());
             open.push(z.mapv(|z| if z > 0.0 { 1.0 } else { 0.0 }));
             a = z.mapv_into(|z| z.max(0.0));
         }
-        let output = last.0.column(0).to_owned();
-        hidden.iter().zip(&open).rev().fold(output, |g, ((w, _), open)| w.dot(&(g * open)))
+        let output = last.weights.row(0).to_owned();
+        hidden.iter().zip(&open).rev().fold(output, |g, (layer, open)| layer.backward((g * open).view()))
     }
 
     /// Bounds of the pre-activations of every layer, the output included, over a region: interval propagation.
-    /// `z` lies within `|W|^T r` of `W^T m + b` when `a` lies within `r` of `m`.
+    /// `z` lies within `|W| r` of `W m + b` when `a` lies within `r` of `m`.
     fn intervals(&self, region: &Region) -> Vec<(Array1<f64>, Array1<f64>)> {
         let (mut middle, mut radius) = (region.middle.clone(), region.half.clone());
-        let ball = region.ball.as_ref().map(|ball| ball.radius);
         let mut bounds = Vec::with_capacity(self.layers.len());
-        for (k, (w, b)) in self.layers.iter().enumerate() {
-            let size = w.mapv(f64::abs);
-            let mut reach = radius.dot(&size);
-            if let Some(ball) = ball.filter(|_| k == 0) {
+        for (k, layer) in self.layers.iter().enumerate() {
+            let [z, mut reach, scale] = layer.reach(&middle, &radius);
+            if let Some(ball) = region.ball.as_ref().filter(|_| k == 0) {
                 // Of the ball around the middle, which the domain may have moved.
-                let shift = norm((&region.middle - &region.ball.as_ref().expect("a ball").centre).view());
-                let length = w.map_axis(ndarray::Axis(0), |column| column.dot(&column).sqrt());
-                Zip::from(&mut reach).and(&length).for_each(|r, l| *r = r.min((ball + shift) * l));
+                let around = ball.radius + norm((&region.middle - &ball.centre).view());
+                Zip::from(&mut reach).and(layer.weights.rows()).for_each(|r, w| *r = r.min(around * w.dot(&w).sqrt()));
             }
-            let z = middle.dot(w) + b;
-            let scale = (middle.mapv(f64::abs) + &radius).dot(&size) + b.mapv(f64::abs);
-            let slack = 4.0 * (w.nrows() as f64 + 4.0) * EPS;
+            let slack = 4.0 * (layer.weights.ncols() as f64 + 4.0) * EPS;
             Zip::from(&mut reach).and(&scale).for_each(|r, s| *r += slack * s);
             let (low, high) = (&z - &reach, &z + &reach);
             let (l, h) = (low.mapv(|z| z.max(0.0)), high.mapv(|z| z.max(0.0)));
@@ -99,20 +160,20 @@ impl DenseNetwork {
     fn backward(&self, sign: f64, region: &Region) -> (Array1<f64>, f64, f64) {
         let bounds = self.intervals(region);
         let (last, hidden) = self.layers.split_last().expect("checked");
-        let mut a = &last.0.column(0) * sign;
-        let mut c = sign * last.1[0];
+        let mut a = &last.weights.row(0) * sign;
+        let mut c = sign * last.bias[0];
         let mut slack = c.abs();
         // What rounding does to the coefficients of one layer is magnified by the layers before it, and by |x|.
         let norms: Vec<f64> = self
             .layers
             .iter()
-            .scan(1.0, |product, (w, _)| {
-                *product *= norm_of(w).max(1.0);
+            .scan(1.0, |product, layer| {
+                *product *= layer.norm.max(1.0);
                 Some(*product)
             })
             .collect();
         let size = region.norm_range().1;
-        for (k, (w, b)) in hidden.iter().enumerate().rev() {
+        for (k, layer) in hidden.iter().enumerate().rev() {
             let (low, high) = &bounds[k];
             Zip::from(&mut a).and(low).and(high).for_each(|a, &l, &h| {
                 let most = l.abs().max(h.abs());
@@ -130,19 +191,14 @@ impl DenseNetwork {
                 }
             });
             let before = norm(a.view());
-            c += a.dot(b);
-            slack += a.mapv(f64::abs).dot(&b.mapv(f64::abs));
-            a = w.dot(&a);
+            c += a.dot(&layer.bias);
+            slack += a.mapv(f64::abs).dot(&layer.bias.mapv(f64::abs));
+            a = layer.backward(a.view());
             slack += norms[k] * size * norm(a.view()).max(before);
         }
-        let terms: usize = self.layers.iter().map(|(w, _)| w.nrows() + w.ncols()).sum();
+        let terms: usize = self.layers.iter().map(|layer| layer.weights.nrows() + layer.weights.ncols()).sum();
         (a, c, 8.0 * (terms as f64 + 16.0) * EPS * slack)
     }
-}
-
-/// The Frobenius norm.
-fn norm_of(w: &Array2<f64>) -> f64 {
-    w.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
 /// How a finite network is bounded.
@@ -182,6 +238,10 @@ impl CentredNetwork<'_> {
     /// `f(x) - f_0(x)`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
         self.network.value(x) - self.initial.value(x)
+    }
+
+    fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
+        self.network.gradient(x) - self.initial.gradient(x)
     }
 
     /// A lower bound of `sign (f - f_0)` over everything within a radius.
@@ -255,13 +315,15 @@ impl CentredNetwork<'_> {
         seed: u64,
     ) -> Result<Option<Adversary>, CertifyError> {
         self.check(x, threat)?;
+        let first = [self.network, self.initial].map(|network| network.layers[0].forward(x));
+        let attacked = Attacked { centred: *self, first };
         let sign = self.value(x).signum();
-        Ok(attack(self, sign, x, threat, effort, 2.0 * norm(x) + 1.0, seed))
+        Ok(attack(&attacked, sign, x, threat, effort, 2.0 * norm(x) + 1.0, seed))
     }
 
     fn check(&self, x: ArrayView1<f64>, threat: Threat) -> Result<(), CertifyError> {
-        let expected = self.network.layers[0].0.nrows();
-        for found in [x.len(), self.initial.layers[0].0.nrows()] {
+        let expected = self.network.layers[0].weights.ncols();
+        for found in [x.len(), self.initial.layers[0].weights.ncols()] {
             if found != expected {
                 return Err(CertifyError::Features { found, expected });
             }
@@ -280,13 +342,29 @@ fn signed_low(network: &DenseNetwork, sign: f64, region: &Region) -> f64 {
     if sign >= 0.0 { low[0] } else { -high[0] }
 }
 
-impl Decision for CentredNetwork<'_> {
+/// A centred network with the first layers' pre-activations at the input under attack: along a line from there they
+/// are a linear function, so that only the later layers are computed point by point.
+struct Attacked<'a> {
+    centred: CentredNetwork<'a>,
+    first: [Array1<f64>; 2],
+}
+
+impl Decision for Attacked<'_> {
     fn value(&self, x: ArrayView1<f64>) -> f64 {
-        CentredNetwork::value(self, x)
+        self.centred.value(x)
     }
 
     fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
-        self.network.gradient(x) - self.initial.gradient(x)
+        self.centred.gradient(x)
+    }
+
+    fn along<'a>(&'a self, v: ArrayView1<'a, f64>) -> Option<Box<dyn Fn(f64) -> f64 + 'a>> {
+        let CentredNetwork { network, initial } = self.centred;
+        let slopes = [network, initial].map(|network| network.layers[0].weights.dot(&v));
+        Some(Box::new(move |r| {
+            let value = |k: usize, network: &DenseNetwork| network.value_from(&self.first[k] + &(&slopes[k] * r));
+            value(0, network) - value(1, initial)
+        }))
     }
 }
 
