@@ -42,6 +42,7 @@ mod loss;
 mod multiclass;
 mod objective;
 mod path_kernel;
+mod product;
 mod saved;
 mod solver;
 
