@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn the_derivative_is_the_slope() {
+        for config in every_loss() {
+            let loss = config.loss();
+            // None at a kink.
+            for (y, z) in [-1.0, 1.0].into_iter().flat_map(|y| [-2.0, -0.7, 0.0, 0.4, 2.5].map(|z| (y, z))) {
+                let slope = (loss.value(z + 1e-6, y) - loss.value(z - 1e-6, y)) / 2e-6;
+                assert!((slope - loss.derivative(z, y)).abs() < 1e-8, "{config:?}: z = {z}, y = {y}");
+            }
+        }
+    }
+
+    #[test]
     fn divergence_shows() {
         for config in every_loss() {
             assert!(config.loss().value(f64::NAN, 1.0).is_nan(), "{config:?}");
