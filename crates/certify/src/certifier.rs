@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, ArrayView1, Zip};
 
 use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::cosines::{Cosines, UnitCosines};
@@ -92,7 +92,9 @@ pub struct Sample<'a> {
     x: ArrayView1<'a, f64>,
     threat: Threat,
     value: f64,
-    unit: UnitCosines,
+    /// `<x, e_i>`, `[s]`.
+    dots: Array1<f64>,
+    unit: OnceCell<UnitCosines>,
     /// The gradient of `sign(g(x)) g` at the sample.
     gradient: OnceCell<Array1<f64>>,
     curvature: RefCell<Option<Curved>>,
@@ -113,9 +115,10 @@ impl<'a> Sample<'a> {
     pub fn new(machine: &'a DenseMachine, x: ArrayView1<'a, f64>, threat: Threat) -> Result<Self, CertifyError> {
         machine.check(x)?;
         threat.check(x)?;
-        let unit = UnitCosines::new(machine, x);
-        let value = machine.value_from(unit.dots.view(), norm(x));
-        Ok(Self { machine, x, threat, value, unit, gradient: OnceCell::new(), curvature: RefCell::new(None) })
+        let dots = machine.dots(x);
+        let value = machine.value_from(dots.view(), norm(x));
+        let (unit, gradient, curvature) = Default::default();
+        Ok(Self { machine, x, threat, value, dots, unit, gradient, curvature })
     }
 
     /// `g(x)`.
@@ -127,8 +130,12 @@ impl<'a> Sample<'a> {
         if self.value >= 0.0 { 1.0 } else { -1.0 }
     }
 
+    fn unit(&self) -> &UnitCosines {
+        self.unit.get_or_init(|| UnitCosines::new(self.machine, self.x, &self.dots))
+    }
+
     fn gradient(&self) -> &Array1<f64> {
-        self.gradient.get_or_init(|| self.machine.gradient_from(self.unit.dots.view(), self.x) * self.sign())
+        self.gradient.get_or_init(|| self.machine.gradient_from(self.dots.view(), self.x) * self.sign())
     }
 
     /// Beyond this radius nothing is searched: the origin is inside, and everything in the domain.
@@ -162,7 +169,7 @@ impl<'a> Sample<'a> {
     ) -> f64 {
         let sign = self.sign();
         let region = Region::new(self.x, radius, self.threat);
-        let unit = self.threat.domain.is_none().then_some(&self.unit);
+        let unit = self.threat.domain.is_none().then(|| self.unit());
         let cosines = Cosines::new(self.machine, &region, unit);
         let relaxation = |range| relaxation_bound(self.machine, sign, &region, &cosines, range);
         match method {
@@ -196,16 +203,16 @@ impl<'a> Sample<'a> {
         let go_on = deadline(effort);
         let value = self.value.abs();
         let upper = upper.unwrap_or(f64::INFINITY).min(self.limit());
-        let first = self.first_guess().min(upper);
         let mut search = Search { precision: effort.precision, low: 0.0, at_low: value, high: upper, at_high: None };
         let single = |search: &mut Search, method, guess, tries, go_on: &dyn Fn() -> bool| {
-            let mut start = self.start(guess);
+            let mut start = if method == Method::Taylor { self.start(guess) } else { Array1::default(0) };
             search.run(guess, tries, go_on, &mut |radius| self.bound(method, radius, 0.0, effort, &mut start, go_on));
         };
         match method {
-            Method::Interval => single(&mut search, method, 0.2 * first, 40, &go_on),
-            Method::Relaxation => single(&mut search, method, 0.8 * first, 20, &go_on),
+            Method::Interval => single(&mut search, method, self.interval_guess().min(upper), 40, &go_on),
+            Method::Relaxation => single(&mut search, method, 0.8 * self.first_guess().min(upper), 20, &go_on),
             Method::Taylor => {
+                let first = self.first_guess().min(upper);
                 // What lines show is a start; it is below what parabolas show, and is not counted.
                 let quick = Effort { halvings: 0, precision: 0.05, ..effort };
                 let lines = self.certify(Method::Relaxation, quick, Some(upper)).radius;
@@ -224,8 +231,7 @@ impl<'a> Sample<'a> {
     /// The radius of the paper's published code (its Theorem 4.2 for the l_inf norm and two layers), which is no
     /// certificate where it is large. The search starts at `start`; for kernel machines the code takes 0.05.
     pub fn published(&self, start: f64) -> f64 {
-        let dots = self.unit.dots.to_vec();
-        published_search(start, |delta| published_bound(self.machine, self.sign(), self.x, &dots, delta))
+        published_search(start, |delta| published_bound(self.machine, self.sign(), self.x, self.dots.view(), delta))
     }
 
     /// Where `g` would reach zero if it were linear.
@@ -235,6 +241,21 @@ impl<'a> Sample<'a> {
             Norm::Inf => gradient.fold(0.0, |a, g| a + g.abs()),
             Norm::Two => norm(gradient.view()),
         };
+        if slope > 0.0 { self.value.abs() / slope } else { self.limit() }
+    }
+
+    /// Where intervals would reach zero if every kernel value fell along its own gradient at the sample.
+    fn interval_guess(&self) -> f64 {
+        let (size, unit) = (norm(self.x), self.unit());
+        let along = match self.threat.norm {
+            Norm::Inf => self.x.fold(0.0, |a, x| a + x.abs()) / size,
+            Norm::Two => 1.0,
+        };
+        let slope = Zip::from(&self.dots).and(&self.machine.weights).and(&unit.sway).fold(0.0, |sum, dot, w, sway| {
+            let (value, slope) = self.machine.profile.value_and_slope((dot / size).clamp(-GUESSED, GUESSED));
+            sum + w.abs()
+                * (value.abs() * along + slope.abs() * if self.threat.norm == Norm::Inf { *sway } else { 1.0 })
+        });
         if slope > 0.0 { self.value.abs() / slope } else { self.limit() }
     }
 
@@ -255,19 +276,22 @@ impl Decision for Sample<'_> {
     }
 
     fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
-        self.machine.gradient_from(self.machine.directions.dot(&x).view(), x)
+        self.machine.gradient_from(self.machine.dots(x).view(), x)
     }
 
     /// `<x + r v, e_i>` is linear in `r`: one pass over the support vectors serves all radii.
     fn along<'b>(&'b self, v: ArrayView1<'b, f64>) -> Option<Box<dyn Fn(f64) -> f64 + 'b>> {
-        let slopes = self.machine.directions.dot(&v);
+        let slopes = self.machine.dots(v);
         let (xx, xv, vv) = (self.x.dot(&self.x), self.x.dot(&v), v.dot(&v));
         Some(Box::new(move |radius| {
             let size = (xx + 2.0 * radius * xv + radius * radius * vv).max(0.0).sqrt();
-            self.machine.value_from((&self.unit.dots + &(&slopes * radius)).view(), size)
+            self.machine.value_from((&self.dots + &(&slopes * radius)).view(), size)
         }))
     }
 }
+
+/// Cosines beyond this are taken for it in guesses: slopes are infinite at 1.
+const GUESSED: f64 = 1.0 - 1e-6;
 
 /// Whether there is still time.
 fn deadline(effort: Effort) -> impl Fn() -> bool {

@@ -28,54 +28,39 @@ pub(crate) struct Cosines {
     slack: f64,
 }
 
-/// `w . |e_i|` and `w . |e_i - t_i m^|` for `w = 1`, and `<m, e_i>`: where nothing is cut off by a domain, they serve
-/// every radius.
+/// `<m, e_i>`, and `w . |e_i - t_i m^|` for `w = 1`: where nothing is cut off by a domain, they serve every radius.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitCosines {
-    pub dots: Array1<f64>,
-    reach: Array1<f64>,
-    sway: Array1<f64>,
+    dots: Array1<f64>,
+    pub sway: Array1<f64>,
 }
 
 impl UnitCosines {
-    pub fn new(machine: &DenseMachine, centre: ArrayView1<f64>) -> Self {
-        let ones = Array1::ones(centre.len());
-        let (dots, reach, sway) = pass(machine, centre, ones.view());
-        Self { dots, reach, sway }
+    /// From `<m, e_i>` at the centre `m`.
+    pub fn new(machine: &DenseMachine, centre: ArrayView1<f64>, dots: &Array1<f64>) -> Self {
+        let sway = sway(machine, centre, Array1::ones(centre.len()).view(), dots, &machine.spans);
+        Self { dots: dots.clone(), sway }
     }
 }
 
-/// `<m, e_i>`, `w . |e_i|` and `w . |e_i - t_i m^|`.
-fn pass(machine: &DenseMachine, m: ArrayView1<f64>, w: ArrayView1<f64>) -> (Array1<f64>, Array1<f64>, Array1<f64>) {
-    let dots = machine.directions.dot(&m);
+/// `w . |e_i - t_i m^|`, which differs from the reach `w . |e_i|` in the features that `m` has.
+fn sway(
+    machine: &DenseMachine,
+    m: ArrayView1<f64>,
+    w: ArrayView1<f64>,
+    dots: &Array1<f64>,
+    reach: &Array1<f64>,
+) -> Array1<f64> {
     let squared = m.dot(&m);
-    let mut reach = Array1::zeros(dots.len());
-    let mut sway = Array1::zeros(dots.len());
-    let (m, w) = (m.as_standard_layout(), w.as_standard_layout());
-    let (m, w) = (m.as_slice().expect("contiguous"), w.as_slice().expect("contiguous"));
-    Zip::from(machine.directions.rows()).and(&dots).and(&mut reach).and(&mut sway).for_each(|e, &dot, reach, sway| {
-        let tilt = if squared > 0.0 { dot / squared } else { 0.0 };
-        let e = e.to_slice().expect("directions are stored by rows");
-        (*reach, *sway) = absolute_sums(e, m, w, tilt);
-    });
-    (dots, reach, sway)
-}
-
-/// `sum_j w_j |e_j|` and `sum_j w_j |e_j - tilt m_j|`, in eight lanes so that they are computed side by side.
-fn absolute_sums(e: &[f64], m: &[f64], w: &[f64], tilt: f64) -> (f64, f64) {
-    const LANES: usize = 8;
-    let (mut reach, mut sway) = ([0.0; LANES], [0.0; LANES]);
-    let mut add = |e: &[f64], m: &[f64], w: &[f64]| {
-        for (k, ((&e, &m), &w)) in e.iter().zip(m).zip(w).enumerate() {
-            reach[k] += w * e.abs();
-            sway[k] += w * (e - tilt * m).abs();
+    let mut sway = reach.clone();
+    if squared > 0.0 {
+        let tilts = dots / squared;
+        for (j, (&m, &w)) in m.iter().zip(w).enumerate().filter(|(_, (m, w))| **m != 0.0 && **w != 0.0) {
+            let e = ArrayView1::from(machine.feature(j));
+            Zip::from(&mut sway).and(e).and(&tilts).for_each(|s, e, tilt| *s += w * ((e - tilt * m).abs() - e.abs()));
         }
-    };
-    let whole = e.len() - e.len() % LANES;
-    let chunks = e.chunks_exact(LANES).zip(m.chunks_exact(LANES)).zip(w.chunks_exact(LANES));
-    chunks.for_each(|((e, m), w)| add(e, m, w));
-    add(&e[whole..], &m[whole..], &w[whole..]);
-    (reach.iter().sum(), sway.iter().sum())
+    }
+    sway
 }
 
 impl Cosines {
@@ -84,9 +69,17 @@ impl Cosines {
         let (dots, reach, sway) = match unit {
             Some(unit) => {
                 let largest = region.half.fold(0.0, |a: f64, &b| a.max(b));
-                (unit.dots.clone(), &unit.reach * largest, &unit.sway * largest)
+                (unit.dots.clone(), &machine.spans * largest, &unit.sway * largest)
             }
-            None => pass(machine, region.middle.view(), region.half.view()),
+            None => {
+                let dots = machine.dots(region.middle.view());
+                let mut reach = Array1::zeros(dots.len());
+                for (j, &w) in region.half.iter().enumerate() {
+                    Zip::from(&mut reach).and(machine.feature(j)).for_each(|r, e| *r += w * e.abs());
+                }
+                let sway = sway(machine, region.middle.view(), region.half.view(), &dots, &reach);
+                (dots, reach, sway)
+            }
         };
         let middle = norm(region.middle.view());
         let extent = norm(region.half.view());
@@ -187,7 +180,7 @@ mod tests {
             let domain = (trial % 3 == 0).then_some((0.0, 1.0));
             let radius = random.random_range(0.0..0.8);
             let region = Region::new(centre.view(), radius, Threat { norm: norm_kind, domain });
-            let unit = UnitCosines::new(&machine, centre.view());
+            let unit = UnitCosines::new(&machine, centre.view(), &machine.dots(centre.view()));
             let cosines = Cosines::new(&machine, &region, domain.is_none().then_some(&unit));
             let (least, most) = region.norm_range();
             for _ in 0..50 {
@@ -205,7 +198,7 @@ mod tests {
                 let slice = (size * random.random_range(0.8..1.0), size * random.random_range(1.0..1.2));
                 for range in [(least, most), slice] {
                     cosines.for_each(range, |i, (low, high)| {
-                        let u = machine.directions.row(i).dot(&x) / size;
+                        let u = machine.directions.column(i).dot(&x) / size;
                         assert!(low <= u + 1e-15 && u <= high + 1e-15, "{trial}: {u} not in [{low}, {high}]");
                     });
                 }

@@ -6,6 +6,7 @@ use ndarray::ArrayView1;
 
 use crate::cosines::Cosines;
 use crate::machine::{DenseMachine, norm};
+use crate::profile::Profile;
 use crate::region::{EPS, Region};
 
 /// A lower bound of `sign * g` over a region from the range of every single cosine and of the norm.
@@ -16,12 +17,8 @@ pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region,
     let (mut sum, mut size, mut slack) = (0.0, 0.0, 0.0);
     cosines.for_each((r1, r2), |i, (low, high)| {
         let weight = sign * machine.weights[i];
-        let (value, rounding) = if weight >= 0.0 {
-            least(machine, low, high)
-        } else {
-            let ends = machine.profile.value(low).max(machine.profile.value(high));
-            (ends, machine.profile.rounding(low).max(machine.profile.rounding(high)))
-        };
+        let (value, rounding) =
+            if weight >= 0.0 { least(machine.profile, low, high) } else { most(machine.profile, low, high) };
         let term = if (weight >= 0.0) == (value >= 0.0) { value * r1 } else { value * r2 };
         sum += weight * term;
         size += (weight * term).abs();
@@ -31,15 +28,24 @@ pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region,
     sum + sign * machine.intercept - 2.0 * slack - 2.0 * (count + 16.0) * EPS * (size + machine.intercept.abs())
 }
 
-/// The least value of the convex profile on a range, or a little less, and its rounding.
-fn least(machine: &DenseMachine, low: f64, high: f64) -> (f64, f64) {
-    let profile = machine.profile;
-    let (first, last) = (profile.value(low), profile.value(high));
-    let rounding = profile.rounding(low).max(profile.rounding(high));
+/// The largest value of the convex profile on a range, which is at an end, and its rounding.
+fn most(profile: Profile, low: f64, high: f64) -> (f64, f64) {
+    let last = (profile.value(high), profile.rounding(high));
     if low >= 0.0 {
         // Increasing there.
-        return (first, rounding);
+        return last;
     }
+    (last.0.max(profile.value(low)), last.1.max(profile.rounding(low)))
+}
+
+/// The least value of the convex profile on a range, or a little less, and its rounding.
+fn least(profile: Profile, low: f64, high: f64) -> (f64, f64) {
+    let first = profile.value(low);
+    if low >= 0.0 {
+        return (first, profile.rounding(low));
+    }
+    let last = profile.value(high);
+    let rounding = profile.rounding(low).max(profile.rounding(high));
     // Anywhere, p is above its tangents: the tangents at both ends cross below it.
     let edge = 1e-9;
     let (a, b) = (low.clamp(-1.0 + edge, 1.0 - edge), high.clamp(-1.0 + edge, 1.0 - edge));
@@ -70,7 +76,13 @@ fn least(machine: &DenseMachine, low: f64, high: f64) -> (f64, f64) {
 /// nor a norm of zero, so for large radii it is no bound.
 ///
 /// `dots: [s]` are `<x, e_i>`.
-pub(crate) fn published_bound(machine: &DenseMachine, sign: f64, x: ArrayView1<f64>, dots: &[f64], delta: f64) -> f64 {
+pub(crate) fn published_bound(
+    machine: &DenseMachine,
+    sign: f64,
+    x: ArrayView1<f64>,
+    dots: ArrayView1<f64>,
+    delta: f64,
+) -> f64 {
     const LEAST_AT: f64 = -0.794;
     const LEAST: f64 = -0.429738;
     let rho = (x.len() as f64).sqrt() * delta;
@@ -82,18 +94,22 @@ pub(crate) fn published_bound(machine: &DenseMachine, sign: f64, x: ArrayView1<f
         let (low, high) = (dot - rho, dot + rho);
         let first = if low >= 0.0 { low / r2 } else { low / r1 };
         let last = if high >= 0.0 { high / r1 } else { high / r2 }.min(1.0);
-        let (h1, h2) = (h(first), h(last));
         let weight = sign * weight / PI;
-        // PyTorch's min and max hand on what is not a number.
-        if h1.is_nan() || h2.is_nan() {
-            return f64::NAN;
-        }
+        let (least, most) = if (0.0..=1.0).contains(&first) {
+            // Increasing there: one value is enough.
+            if weight >= 0.0 { (h(first), 0.0) } else { (0.0, h(last)) }
+        } else {
+            let (h1, h2) = (h(first), h(last));
+            // PyTorch's min and max hand on what is not a number.
+            if h1.is_nan() || h2.is_nan() {
+                return f64::NAN;
+            }
+            (if first <= LEAST_AT && LEAST_AT <= last { LEAST } else { h1.min(h2) }, h1.max(h2))
+        };
         sum += weight
             * if weight >= 0.0 {
-                let least = if first <= LEAST_AT && LEAST_AT <= last { LEAST } else { h1.min(h2) };
                 least * if least >= 0.0 { r1 } else { r2 }
             } else {
-                let most = h1.max(h2);
                 most * if most >= 0.0 { r2 } else { r1 }
             };
     }
@@ -122,7 +138,7 @@ pub(crate) fn published_search(start: f64, mut bound: impl FnMut(f64) -> f64) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Norm, Profile, Threat};
+    use crate::{Norm, Threat};
     use ndarray::array;
 
     /// g(x) = |x| p(u)/4 with e = (1, 0) over (1 +- 0.1, 0 +- 0.1).
@@ -140,10 +156,10 @@ mod tests {
         let u = (1.0 - rho) / (1.0 + rho);
         let h = |u: f64| 2.0 * u * (PI - u.acos()) + (1.0 - u * u).sqrt();
         let expected = h(u) / (4.0 * PI) * (1.0 - rho);
-        assert!((published_bound(&machine, 1.0, x.view(), &[1.0], 0.1) - expected).abs() < 1e-15);
+        assert!((published_bound(&machine, 1.0, x.view(), array![1.0].view(), 0.1) - expected).abs() < 1e-15);
         // The other sign: the largest, 2 pi times (1 + rho).
         let expected = -(1.0 + rho) / 2.0;
-        assert!((published_bound(&machine, -1.0, x.view(), &[1.0], 0.1) - expected).abs() < 1e-15);
+        assert!((published_bound(&machine, -1.0, x.view(), array![1.0].view(), 0.1) - expected).abs() < 1e-15);
     }
 
     #[test]
@@ -164,16 +180,15 @@ mod tests {
         let bound = interval_bound(&machine, 1.0, &region, &cosines);
         let least = machine.value(array![0.9, 0.1].view()).min(machine.value(array![0.9, -0.1].view()));
         assert!(bound <= least);
-        assert!(bound > published_bound(&machine, 1.0, x.view(), &[1.0], 0.1));
+        assert!(bound > published_bound(&machine, 1.0, x.view(), array![1.0].view(), 0.1));
     }
 
     #[test]
     fn the_least_of_a_range_is_below_every_value() {
         for depth in 1..4 {
             let profile = Profile::new(depth).unwrap();
-            let machine = DenseMachine::new(array![[1.0]].view(), array![1.0].view(), 0.0, profile, 1.0).unwrap();
             for (low, high) in [(-1.0, 1.0), (-1.0, -0.9), (-0.85, -0.7), (-0.5, 0.2), (0.1, 1.0), (-0.79, -0.79)] {
-                let (bound, rounding) = least(&machine, low, high);
+                let (bound, rounding) = least(profile, low, high);
                 let sampled = (0..=1000).map(|k| profile.value(low + (high - low) * k as f64 / 1000.0));
                 let sampled = sampled.fold(f64::INFINITY, f64::min);
                 assert!(bound - rounding <= sampled && bound > sampled - 1e-5, "{low} {high}: {bound} {sampled}");

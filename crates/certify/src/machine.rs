@@ -1,6 +1,6 @@
 //! The function that is certified.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 
 use crate::error::CertifyError;
 use crate::profile::Profile;
@@ -25,8 +25,10 @@ use crate::profile::Profile;
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseMachine {
     pub(crate) profile: Profile,
-    /// `e_i`, `[s, d]`.
+    /// `e_i` as columns, `[d, s]`: feature by feature, so that features that a sample has not need not be read.
     pub(crate) directions: Array2<f64>,
+    /// `sum_j |e_ij|`, `[s]`.
+    pub(crate) spans: Array1<f64>,
     /// `beta_i`, `[s]`.
     pub(crate) weights: Array1<f64>,
     pub(crate) intercept: f64,
@@ -68,13 +70,15 @@ impl DenseMachine {
         let mut directions = vectors.select(Axis(0), &kept);
         let norms = norms.select(Axis(0), &kept);
         directions.axis_iter_mut(Axis(0)).zip(&norms).for_each(|(mut row, n)| row /= *n);
+        let directions = directions.reversed_axes().as_standard_layout().into_owned();
         let weights = coefficients.select(Axis(0), &kept) * norms * scale;
-        Ok(Self { profile, directions, weights, intercept })
+        let spans = directions.fold_axis(Axis(0), 0.0, |sum, e: &f64| sum + e.abs());
+        Ok(Self { profile, directions, spans, weights, intercept })
     }
 
     /// Number of features `d`.
     pub fn features(&self) -> usize {
-        self.directions.ncols()
+        self.directions.nrows()
     }
 
     /// Number of support vectors that count, `s`.
@@ -84,7 +88,7 @@ impl DenseMachine {
 
     /// `g(x)` for `x: [d]`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
-        self.value_from(self.directions.dot(&x).view(), norm(x))
+        self.value_from(self.dots(x).view(), norm(x))
     }
 
     /// `g(x)` from `<x, e_i>: [s]` and `|x|`.
@@ -120,31 +124,35 @@ impl DenseMachine {
         gradient
     }
 
-    /// `sum_i c_i e_i`, `[d]`, four rows at a time: ndarray's product with a transposed matrix strides through memory.
-    pub(crate) fn combine(&self, c: ArrayView1<f64>) -> Array1<f64> {
-        let mut sum = Array1::zeros(self.features());
-        let rows = |first: usize| {
-            let rows = self.directions.slice(s![first..(first + 4).min(c.len()), ..]);
-            rows.to_slice().expect("directions are stored by rows")
-        };
-        for first in (0..c.len()).step_by(4) {
-            let sum: &mut [f64] = sum.as_slice_mut().expect("contiguous");
-            let rows = rows(first);
-            if first + 4 <= c.len() {
-                let (r0, rest) = rows.split_at(sum.len());
-                let (r1, rest) = rest.split_at(sum.len());
-                let (r2, r3) = rest.split_at(sum.len());
-                let c = [c[first], c[first + 1], c[first + 2], c[first + 3]];
-                for ((((s, a), b), d), e) in sum.iter_mut().zip(r0).zip(r1).zip(r2).zip(r3) {
-                    *s += (c[0] * a + c[1] * b) + (c[2] * d + c[3] * e);
-                }
-            } else {
-                for (row, &c) in rows.chunks(sum.len()).zip(c.iter().skip(first)) {
-                    sum.iter_mut().zip(row).for_each(|(s, e)| *s += c * e);
-                }
+    /// `<x, e_i>`, `[s]`.
+    pub(crate) fn dots(&self, x: ArrayView1<f64>) -> Array1<f64> {
+        let present: Vec<(usize, f64)> = x.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).collect();
+        let mut sum = Array1::zeros(self.support());
+        let out: &mut [f64] = sum.as_slice_mut().expect("contiguous");
+        // Four features at a time: the sums are read and written as often.
+        let fours = present.chunks_exact(4);
+        let rest = fours.remainder();
+        for four in fours {
+            let [(a, xa), (b, xb), (c, xc), (d, xd)] =
+                [four[0], four[1], four[2], four[3]].map(|(j, x)| (self.feature(j), x));
+            for ((((s, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *s += (xa * a + xb * b) + (xc * c + xd * d);
             }
         }
+        for &(j, x) in rest {
+            out.iter_mut().zip(self.feature(j)).for_each(|(s, e)| *s += x * e);
+        }
         sum
+    }
+
+    /// `sum_i c_i e_i`, `[d]`.
+    pub(crate) fn combine(&self, c: ArrayView1<f64>) -> Array1<f64> {
+        self.directions.dot(&c)
+    }
+
+    /// A feature of every `e_i`, `[s]`.
+    pub(crate) fn feature(&self, j: usize) -> &[f64] {
+        self.directions.row(j).to_slice().expect("directions are stored by features")
     }
 
     /// Checks a sample `[d]`.
@@ -187,20 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn combinations_by_hand() {
-        // Six rows: a block of four and a rest.
-        let vectors = Array2::from_shape_fn((6, 2), |(i, j)| if (i + j) % 2 == 0 { 2.0 } else { 0.0 });
+    fn products_by_hand() {
+        // Unit vectors; of the seven features of x one is zero, four are taken at once, two are left.
         let profile = Profile::new(1).unwrap();
-        let machine = DenseMachine::new(vectors.view(), Array1::ones(6).view(), 0.0, profile, 1.0).unwrap();
-        let sum = machine.combine(array![1.0, 2.0, 3.0, 4.0, 5.0, 6.0].view());
-        assert_eq!(sum, array![1.0 + 3.0 + 5.0, 2.0 + 4.0 + 6.0]);
+        let machine = DenseMachine::new(Array2::eye(7).view(), Array1::ones(7).view(), 0.0, profile, 1.0).unwrap();
+        let x = array![1.0, -2.0, 3.0, 0.0, 5.0, 6.0, 7.0];
+        assert_eq!(machine.dots(x.view()), x);
+        assert_eq!(machine.combine(x.view()), x);
+        let vectors = array![[3.0, 4.0], [0.0, 2.0]];
+        let machine = DenseMachine::new(vectors.view(), Array1::ones(2).view(), 0.0, profile, 1.0).unwrap();
+        assert!((&machine.dots(array![1.0, 2.0].view()) - &array![2.2, 2.0]).iter().all(|e| e.abs() < 1e-15));
+        assert!((&machine.combine(array![1.0, 2.0].view()) - &array![0.6, 2.8]).iter().all(|e| e.abs() < 1e-15));
     }
 
     #[test]
     fn gradient_by_differences() {
         let machine = machine();
         let x = array![0.7, -0.4];
-        let gradient = machine.gradient_from(machine.directions.dot(&x).view(), x.view());
+        let gradient = machine.gradient_from(machine.dots(x.view()).view(), x.view());
         for j in 0..2 {
             let at = |step: f64| {
                 let mut moved = x.clone();

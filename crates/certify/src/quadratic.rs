@@ -19,7 +19,7 @@
 //! where a minimum mostly is), `m2 (|x|^2 - r2^2)` and `m1 (r1^2 - |x|^2)`, the latter with `|x|^2` replaced by its
 //! secant `sum_j (l_j + h_j) x_j - l_j h_j`. A slice that does not pass is halved.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
 
 use crate::cosines::Cosines;
 use crate::definite::{semidefinite_shift, spectral_norm};
@@ -51,18 +51,14 @@ impl Curvature {
         });
         let weights = &machine.weights * &c * sign;
         let e = &machine.directions;
-        let scaled = e * &weights.view().insert_axis(Axis(1));
-        let q = e.t().dot(&scaled);
+        let q = (e * &weights).dot(&e.t());
         // Symmetric to the last bit.
         let q = (&q + &q.t()) * 0.5;
         let shape = if region.ball.is_some() {
             Array1::ones(q.nrows())
         } else {
-            let mut squares: Array1<f64> = Array1::zeros(q.nrows());
-            for (row, w) in e.rows().into_iter().zip(&weights) {
-                squares.zip_mut_with(&row, |s, e| *s += w.abs() * e * e);
-            }
-            let roots = squares.mapv_into(f64::sqrt);
+            let roots =
+                e.map_axis(Axis(1), |e| Zip::from(e).and(&weights).fold(0.0, |s, e, w| s + w.abs() * e * e).sqrt());
             let most = roots.fold(0.0f64, |a, &b| a.max(b));
             roots.mapv_into(|r| r.max(1e-3 * most).max(f64::MIN_POSITIVE))
         };
