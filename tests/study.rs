@@ -252,7 +252,28 @@ fn the_paper_is_reproduced_at_small_scale() {
     for row in results["runs"]["table1"]["rows"].as_array().unwrap() {
         assert!(number(row, "/largest/slope/slope") < -0.3, "{row}");
     }
+    // What is proven lies below the attack, of the strongly regularised machines not far; and the published bound
+    // grows with the regularisation by far more than the attack does.
+    let machines = results["runs"]["table3"]["rows"].as_array().unwrap();
+    assert_eq!(machines.len(), 10);
+    for row in machines {
+        let [published, best, attack] = ["/interval_published", "/best", "/attack"].map(|column| number(row, column));
+        assert!(published < best && best <= attack && best > 0.5 * attack, "{row}");
+    }
+    let gain = |column: &str| number(&machines[7], column) / number(&machines[0], column);
+    assert!(gain("/interval_published") > 50.0 && gain("/attack") < 3.0, "{machines:?}");
+    // Interval bounds fall with the width, and the attack does not.
+    let networks: Vec<&Value> =
+        results["runs"]["table2"]["rows"].as_array().unwrap().iter().filter(|row| row["trained"] == false).collect();
+    let slope = |column: &str| {
+        let [first, last] = [networks[0], networks[networks.len() - 1]]
+            .map(|row| (number(row, "/width").ln(), number(row, column).ln()));
+        (last.1 - first.1) / (last.0 - first.0)
+    };
+    assert!((slope("/interval") + 0.5).abs() < 0.15, "{networks:?}");
+    assert!((slope("/interval_published") + 0.5).abs() < 0.15 && slope("/attack") > 0.0, "{networks:?}");
     let html = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(html.contains("Table 2") && html.contains("Table 3"));
     assert!(html.contains("Figure 1") && html.contains("Table 1") && html.contains("generalisation"));
     // A finished reproduction is not computed again.
     let again = widenet(&["reproduce", "all", "--out", out.to_str().unwrap(), "--resume"]);

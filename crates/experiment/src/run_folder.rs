@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::error::Error;
 
 /// What to do when the folder is there already.
@@ -161,6 +164,33 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     }
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// What was computed under this name before, or now: a finished part of a long computation is never computed twice. It
+/// lies in the folder `parts`.
+///
+/// TOML rather than JSON: its numbers are read back exactly, so that a resumed run gives the same results.
+///
+/// # Errors
+///
+/// When the part cannot be computed, read or written.
+pub fn part<T: Serialize + DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+    compute: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let parts = folder.join("parts");
+    std::fs::create_dir_all(&parts).map_err(|error| Error::file(&parts, error))?;
+    let path: &Path = &parts.join(format!("{name}.toml"));
+    if path.exists() {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
+        return toml_edit::de::from_str(&text)
+            .map_err(|error: toml_edit::de::Error| Error::file(path, error.message()));
+    }
+    let value = compute()?;
+    let text = toml_edit::ser::to_string(&value).map_err(|error| Error::file(path, error))?;
+    write_whole(path, text.as_bytes())?;
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::train::{Finished, Places};
 
 pub(crate) use command::{CertifyArgs, certify_command};
 pub use command::{CertifyConfig, MethodName};
-pub use model::{Model, Outcome};
+pub use model::{MACHINE_START, Model, NETWORK_START, Outcome};
 
 /// Certifies and attacks test samples as `config` says.
 ///
@@ -58,8 +58,7 @@ impl Samples {
     fn load(config: &CertifyConfig, places: &Places) -> Result<Self, Error> {
         let data = DataConfig { source: config.data.clone(), classes: config.classes, train: None, test: None };
         let test = data_source::load(&data, places.data.as_deref())?.test;
-        let count = config.n.get().min(test.len());
-        let positions: Vec<usize> = (0..count).map(|k| k * test.len() / count).collect();
+        let positions = evenly_spaced(config.n.get(), test.len());
         Ok(Self {
             inputs: test.inputs.select(ndarray::Axis(0), &positions),
             labels: positions.iter().map(|&i| test.labels[i]).collect(),
@@ -75,6 +74,12 @@ impl Samples {
     fn input(&self, k: usize) -> ArrayView1<'_, f64> {
         self.inputs.row(k)
     }
+}
+
+/// The positions of `count` of `n` samples, or all of them.
+pub fn evenly_spaced(count: usize, n: usize) -> Vec<usize> {
+    let count = count.min(n);
+    (0..count).map(|k| k * n / count).collect()
 }
 
 /// Everything that was computed.

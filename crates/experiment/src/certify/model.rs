@@ -93,11 +93,25 @@ impl Model {
 
     fn network(path: &Path) -> Result<Self, Error> {
         let device = crate::probe::open(Backend::Flex, Precision::F64)?;
-        let network = Network::load(path, &device)?;
-        let dense =
-            dense_relu(network.architecture()).map_err(|why| Error::Setting(format!("{}: {why}", path.display())))?;
+        Self::of_network(&Network::load(path, &device)?).map_err(|error| match error {
+            Error::Setting(why) => Error::Setting(format!("{}: {why}", path.display())),
+            error => error,
+        })
+    }
+
+    /// A network, to be certified less its initialisation.
+    pub fn of_network(network: &Network) -> Result<Self, Error> {
+        let dense = dense_relu(network.architecture()).map_err(Error::Setting)?;
         let widths = dense[..dense.len() - 1].iter().map(|(units, _)| *units).collect();
-        Ok(Self::Network { initial: on_host(&network.initial())?, network: on_host(&network)?, widths })
+        Ok(Self::Network { initial: on_host(&network.initial())?, network: on_host(network)?, widths })
+    }
+
+    /// The network, if it is one, less its initialisation.
+    pub fn centred(&self) -> Option<CentredNetwork<'_>> {
+        match self {
+            Self::Network { network, initial, .. } => Some(CentredNetwork { network, initial }),
+            Self::Machine { .. } => None,
+        }
     }
 
     /// In a few words.
@@ -183,9 +197,10 @@ impl Model {
     }
 }
 
-/// Where the published code starts its search for machines, and for networks.
-const MACHINE_START: f64 = 0.05;
-const NETWORK_START: f64 = 0.01;
+/// Where the published code starts its search for machines.
+pub const MACHINE_START: f64 = 0.05;
+/// Where it starts for networks.
+pub const NETWORK_START: f64 = 0.01;
 
 /// The methods that [`MethodName::Best`] is the best of; networks have the first two.
 const SOUND: [MethodName; 3] = [MethodName::Interval, MethodName::Relaxation, MethodName::Taylor];

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use widenet_model::{Architecture, Network, Shape};
 
-use super::{Options, Target, figure, generalisation_config, table1_config};
+use super::{Options, Target, figure, generalisation_config, table1_config, table2, table3};
 use crate::config::Config;
 use crate::data_source;
 use crate::error::Error;
@@ -21,6 +21,12 @@ pub(super) fn announce(targets: &[Target], options: &Options) -> Result<(), Erro
         let cost = match target {
             Target::Figure1 => runs(figure::figure1_runs(options.scale)?, options)?,
             Target::FigureA1 => runs(figure::figure_a1_runs(options.scale)?, options)?,
+            Target::Table2 => {
+                let runs = runs(table2::training_runs(options.scale)?, options)?;
+                let certificates = table2::cost(options)?;
+                Cost { seconds: runs.seconds + certificates.seconds, bytes: runs.bytes.max(certificates.bytes) }
+            }
+            Target::Table3 => table3::cost(options)?,
             Target::Table1 => of_study(&table1_config(options.scale)?, options)?,
             Target::Generalisation => of_study(&generalisation_config(options.scale)?, options)?,
             Target::All => unreachable!("made of the others"),
@@ -35,9 +41,11 @@ pub(super) fn announce(targets: &[Target], options: &Options) -> Result<(), Erro
     Ok(())
 }
 
-struct Cost {
-    seconds: f64,
-    bytes: u64,
+/// What something costs, estimated.
+pub(super) struct Cost {
+    pub seconds: f64,
+    /// Memory at a time.
+    pub bytes: u64,
 }
 
 fn duration(seconds: f64) -> String {

@@ -14,9 +14,9 @@ use crate::report::Block;
 /// A training run of a figure.
 pub(super) struct Run {
     /// The name of its folder, and its key in the results.
-    name: String,
+    pub name: String,
     pub config: Config,
-    width: usize,
+    pub width: usize,
     rate: f64,
     regulariser: &'static str,
 }
@@ -48,35 +48,47 @@ pub(super) fn figure1_runs(scale: Scale) -> Result<Vec<Run>, Error> {
     REGULARISERS.into_iter().flat_map(|regulariser| cases.map(|case| (case, regulariser))).map(run).collect()
 }
 
+/// The width of Figure A.1's networks at smoke scale.
+pub(super) const A1_SMOKE_WIDTH: usize = 256;
+
 /// The runs of Figure A.1.
 pub(super) fn figure_a1_runs(scale: Scale) -> Result<Vec<Run>, Error> {
-    let (width, smoke) = match scale {
-        Scale::Smoke => (256, ["data.train=2000", "training.steps=500", "record.points=25"].as_slice()),
-        Scale::Paper => (10_000, [].as_slice()),
+    let width = match scale {
+        Scale::Smoke => A1_SMOKE_WIDTH,
+        Scale::Paper => 10_000,
     };
-    let run = |(regulariser, decay): (&'static str, &str)| {
-        let mut overrides: Vec<String> = smoke.iter().map(ToString::to_string).collect();
-        overrides.extend([
-            format!("architecture.mlp.hidden=[{width}]"),
-            format!("objective.regulariser='{regulariser}'"),
-            format!("machine.decay='{decay}'"),
-        ]);
-        let text = include_str!("../../../../configs/figure-a1.toml");
-        let config: Config = config("configs/figure-a1.toml", text, &overrides)?;
-        let rate = config.training.learning_rate;
-        Ok(Run { name: format!("{regulariser}-{decay}"), config, width, rate, regulariser })
-    };
-    [("distance-to-init", "pegasos"), ("last-layer", "batch-decay")].into_iter().map(run).collect()
+    let pairs = [("distance-to-init", "pegasos"), ("last-layer", "batch-decay")];
+    pairs.into_iter().map(|(regulariser, decay)| figure_a1_run(scale, width, regulariser, decay)).collect()
+}
+
+/// Minibatch training on all images: a network of some width beside the machine.
+pub(super) fn figure_a1_run(
+    scale: Scale,
+    width: usize,
+    regulariser: &'static str,
+    decay: &'static str,
+) -> Result<Run, Error> {
+    let mut overrides = vec![
+        format!("architecture.mlp.hidden=[{width}]"),
+        format!("objective.regulariser='{regulariser}'"),
+        format!("machine.decay='{decay}'"),
+    ];
+    if scale == Scale::Smoke {
+        overrides.extend(["data.train=2000", "training.steps=500", "record.points=25"].map(String::from));
+    }
+    let text = include_str!("../../../../configs/figure-a1.toml");
+    let config: Config = config("configs/figure-a1.toml", text, &overrides)?;
+    let (rate, name) = (config.training.learning_rate, format!("minibatch-width-{width}-{regulariser}-{decay}"));
+    Ok(Run { name, config, width, rate, regulariser })
 }
 
 /// Runs or reads every run.
 fn all(runs: &[Run], options: &Options, path: &Path) -> Result<Vec<(Value, Columns)>, Error> {
     let one = |run: &Run| {
-        let folder = path.join("runs").join(&run.name);
+        let folder = path.join(&run.name);
         let results = trained(run.config.clone(), options, folder.clone())?;
         Ok((results, columns(&folder.join("dynamics.csv"))?))
     };
-    std::fs::create_dir_all(path.join("runs")).map_err(|error| Error::file(path.join("runs"), error))?;
     runs.iter().map(one).collect()
 }
 
@@ -108,10 +120,10 @@ fn results_of(runs: &[Run], found: &[(Value, Columns)]) -> Value {
     runs.iter().zip(found).map(|(run, (results, _))| json!({ "run": run.name, "results": results })).collect()
 }
 
-/// Figure 1.
-pub(super) fn figure1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
+/// Figure 1. Its training runs lie in `folder`.
+pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Error> {
     let runs = figure1_runs(options.scale)?;
-    let found = all(&runs, options, path)?;
+    let found = all(&runs, options, folder)?;
     let mut claims = Vec::new();
     let mut blocks = vec![Block::Paragraph(
         "The paper trains a three-layer network on 128 images with its last-layer regulariser, whose effect on the output \
@@ -188,10 +200,10 @@ pub(super) fn figure1(options: &Options, path: &Path) -> Result<Reproduced, Erro
     Ok(Reproduced { claims, blocks, results: results_of(&runs, &found) })
 }
 
-/// Figure A.1.
-pub(super) fn figure_a1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
+/// Figure A.1. Its training runs lie in `folder`.
+pub(super) fn figure_a1(options: &Options, folder: &Path) -> Result<Reproduced, Error> {
     let runs = figure_a1_runs(options.scale)?;
-    let found = all(&runs, options, path)?;
+    let found = all(&runs, options, folder)?;
     let mut claims = Vec::new();
     let mut blocks = vec![Block::Paragraph(
         "Minibatches of 64 images. The published code decays only the batch's coefficients of the machine, whose fixed \
@@ -201,10 +213,10 @@ pub(super) fn figure_a1(options: &Options, path: &Path) -> Result<Reproduced, Er
             .into(),
     )];
     for (run, (results, columns)) in runs.iter().zip(&found) {
-        blocks.push(Block::Heading(run.name.clone()));
+        blocks.push(Block::Heading(format!("Regulariser {}", run.regulariser)));
         let time = || Axis::log("time t (learning rate times steps)");
         let mut outputs = Figure::new(
-            format!("outputs-{}", run.name),
+            format!("outputs-{}", run.regulariser),
             "Outputs on two test images",
             time(),
             Axis::linear("centred output"),
@@ -218,7 +230,7 @@ pub(super) fn figure_a1(options: &Options, path: &Path) -> Result<Reproduced, Er
                 .series(Series::new(format!("network, image {probe}"), of("network")).mark(Mark::Markers).slot(probe));
         }
         let pair = |name: &str, title: &str, axis: Axis, what: &str| {
-            let mut figure = Figure::new(format!("{name}-{}", run.name), title, time(), axis)
+            let mut figure = Figure::new(format!("{name}-{}", run.regulariser), title, time(), axis)
                 .caption("Lines: machine; markers: network.");
             for (slot, set) in ["train", "test"].into_iter().enumerate() {
                 let of = |who: &str| over_time(columns, &format!("{who}_{set}_{what}"));
@@ -233,13 +245,13 @@ pub(super) fn figure_a1(options: &Options, path: &Path) -> Result<Reproduced, Er
         blocks.push(pair("accuracy", "Accuracy", Axis::linear("fraction on the right side"), "accuracy"));
         for who in ["network", "machine"] {
             claims.push(Claim::new(
-                format!("test accuracy of the {who}, {}", run.name),
+                format!("test accuracy of the {who}, {}", run.regulariser),
                 "curves only",
                 format!("{:.2} %", 100.0 * number(&results[who]["test_accuracy"])),
             ));
         }
         claims.push(Claim::new(
-            format!("largest difference on the training samples over the run, {}", run.name),
+            format!("largest difference on the training samples over the run, {}", run.regulariser),
             "curves only",
             format!("{:.3}", largest(columns, "gap_train_max")),
         ));

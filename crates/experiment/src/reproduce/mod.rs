@@ -1,8 +1,11 @@
 //! `widenet reproduce`: figures and tables of the paper, beside the paper's own numbers.
 
+mod certificates;
 mod cost;
 mod figure;
 mod index;
+mod table2;
+mod table3;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +33,12 @@ pub enum Target {
     /// Table 1: seven losses, gap against width
     #[value(name = "table1")]
     Table1,
+    /// Table 2: certificates of networks over their width, beside the machine's
+    #[value(name = "table2")]
+    Table2,
+    /// Table 3: certificates of nine machines
+    #[value(name = "table3")]
+    Table3,
     /// The generalisation bound along training
     #[value(name = "generalisation")]
     Generalisation,
@@ -78,7 +87,8 @@ struct Reproduced {
 }
 
 impl Target {
-    const EACH: [Target; 4] = [Target::Figure1, Target::FigureA1, Target::Table1, Target::Generalisation];
+    const EACH: [Target; 6] =
+        [Target::Figure1, Target::FigureA1, Target::Table1, Target::Table2, Target::Table3, Target::Generalisation];
 
     /// The name on the command line and of the folder.
     pub fn name(self) -> &'static str {
@@ -86,6 +96,8 @@ impl Target {
             Target::Figure1 => "figure1",
             Target::FigureA1 => "figure-a1",
             Target::Table1 => "table1",
+            Target::Table2 => "table2",
+            Target::Table3 => "table3",
             Target::Generalisation => "generalisation",
             Target::All => "all",
         }
@@ -96,6 +108,8 @@ impl Target {
             Target::Figure1 => "Figure 1: network and machine learn the same function",
             Target::FigureA1 => "Figure A.1: minibatches of all of MNIST 0/1",
             Target::Table1 => "Table 1: seven losses, one equivalence",
+            Target::Table2 => "Table 2: certificates of wide networks, and of the machine",
+            Target::Table3 => "Table 3: robustness and regularisation",
             Target::Generalisation => "The generalisation bound along training",
             Target::All => "The equivalence between neural networks and support vector machines, measured",
         }
@@ -134,21 +148,27 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
         Target::All => {
             let each = Target::EACH.map(|target| {
                 eprintln!("-- {}", target.title());
-                one(target, options, &folder.path().join(target.name())).map(|done| (target, done))
+                let path = folder.path().join(target.name());
+                one(target, options, &path, &folder.path().join(RUNS)).map(|done| (target, done))
             });
             let each = each.into_iter().collect::<Result<Vec<_>, _>>()?;
             index::page(each)
         }
-        target => one(target, options, folder.path())?,
+        target => one(target, options, folder.path(), &folder.path().join(RUNS))?,
     };
     write(&folder, target, options.scale, done)
 }
 
-/// Reproduces one target into a folder.
-fn one(target: Target, options: &Options, path: &Path) -> Result<Reproduced, Error> {
+/// The folder of training runs. Targets share them.
+const RUNS: &str = "runs";
+
+/// Reproduces one target into a folder, with the training runs in another.
+fn one(target: Target, options: &Options, path: &Path, runs: &Path) -> Result<Reproduced, Error> {
     match target {
-        Target::Figure1 => figure::figure1(options, path),
-        Target::FigureA1 => figure::figure_a1(options, path),
+        Target::Figure1 => figure::figure1(options, runs),
+        Target::FigureA1 => figure::figure_a1(options, runs),
+        Target::Table2 => table2::table2(options, path, runs),
+        Target::Table3 => table3::table3(options, path),
         Target::Table1 => table1(options, path),
         Target::Generalisation => generalisation(options, path),
         Target::All => unreachable!("made of the others"),

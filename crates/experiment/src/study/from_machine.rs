@@ -11,10 +11,11 @@ use widenet_model::{Architecture, Network};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
 use super::gap::kernels;
-use super::{FromMachineConfig, Setup, part, progress_bar};
+use super::{FromMachineConfig, Setup, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
+use crate::run_folder::part;
 use crate::slope::Slope;
 use crate::train::network::Samples;
 use crate::train::record::max_abs;
@@ -60,7 +61,7 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     for network in &networks {
         let width = network.width().expect("checked");
         for seed in crate::compare::seeds(setup.config.seed, width, config.seeds.get()) {
-            cells.push(part(&folder, &format!("width-{width}-seed-{seed}"), || {
+            cells.push(part(folder.path(), &format!("width-{width}-seed-{seed}"), || {
                 measure(setup, network, seed, &machine, (&g_train, &g_test), &progress)
             })?);
         }

@@ -10,12 +10,12 @@ use widenet_machine::{Decay, Descent, Objective};
 use widenet_model::{Architecture, Network};
 use widenet_tangent::{LimitKernel, LimitKind};
 
-use super::{GapConfig, RowConfig, Setup, part, progress_bar};
+use super::{GapConfig, RowConfig, Setup, progress_bar};
 use crate::config::{KernelName, Regulariser};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, part};
 use crate::slope::Slope;
 use crate::train::linearised::{Linearised, Tangent};
 use crate::train::network::{NetworkDescent, Rule, Samples};
@@ -85,7 +85,7 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Finishe
             let width = network.width().expect("checked");
             for seed in crate::compare::seeds(setup.config.seed, width, config.seeds.get()) {
                 progress.set_message(format!("{}, width {width}", row.name));
-                cells.push(part(&folder, &format!("row-{index}-width-{width}-seed-{seed}"), || {
+                cells.push(part(folder.path(), &format!("row-{index}-width-{width}-seed-{seed}"), || {
                     measure(setup, config, &row, &kernels, network, seed, &progress)
                 })?);
             }

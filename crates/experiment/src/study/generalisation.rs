@@ -10,10 +10,11 @@ use widenet_model::{Network, Purpose, stream};
 use widenet_tangent::Kernel;
 
 use super::gap::{effective_lambda, kernels};
-use super::{GeneralisationConfig, Setup, part, progress_bar};
+use super::{GeneralisationConfig, Setup, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
+use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
 use crate::train::{BURN, Finished, Kernels, Places, own_kernel};
@@ -64,9 +65,9 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
     let labels = (setup.data.train.labels.clone(), setup.data.test.labels.clone());
     let random = (coins(setup.config.seed, 0, labels.0.len()), coins(setup.config.seed, 1, labels.1.len()));
     progress.set_message("the labels");
-    let real = part(&folder, "labels", || measure(setup, config, &kernels, &labels, &progress))?;
+    let real = part(folder.path(), "labels", || measure(setup, config, &kernels, &labels, &progress))?;
     progress.set_message("random labels");
-    let random = part(&folder, "random-labels", || measure(setup, config, &kernels, &random, &progress))?;
+    let random = part(folder.path(), "random-labels", || measure(setup, config, &kernels, &random, &progress))?;
     progress.finish_and_clear();
 
     let courses = [("labels", &real), ("random_labels", &random)];

@@ -7,12 +7,8 @@ mod generalisation;
 mod objective;
 mod path_kernel;
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use widenet_data::Split;
 use widenet_machine::{Decay, Descent, Objective, check_labels};
 use widenet_model::{Architecture, Network, Node, Shape};
@@ -20,7 +16,7 @@ use widenet_model::{Architecture, Network, Node, Shape};
 use crate::config::KernelName;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Existing, RunFolder, write_whole};
+use crate::run_folder::{Existing, RunFolder};
 use crate::train::{Finished, Places};
 
 pub use config::{
@@ -109,26 +105,4 @@ fn output_fan_in(network: &Network) -> usize {
 /// A bar on stderr; nothing when stderr is not a terminal.
 fn progress_bar(steps: usize) -> ProgressBar {
     crate::progress::bar(steps, "{bar:30} {percent} % ETA {eta}  {msg}")
-}
-
-/// What was computed under this name before, or now: a finished part of a study is never computed twice.
-///
-/// TOML rather than JSON: its numbers are read back exactly, so that a resumed study gives the same results.
-fn part<T: Serialize + DeserializeOwned>(
-    folder: &RunFolder,
-    name: &str,
-    compute: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let parts = folder.path().join("parts");
-    std::fs::create_dir_all(&parts).map_err(|error| Error::file(&parts, error))?;
-    let path: &Path = &parts.join(format!("{name}.toml"));
-    if path.exists() {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, error))?;
-        return toml_edit::de::from_str(&text)
-            .map_err(|error: toml_edit::de::Error| Error::file(path, error.message()));
-    }
-    let value = compute()?;
-    let text = toml_edit::ser::to_string(&value).map_err(|error| Error::file(path, error))?;
-    write_whole(path, text.as_bytes())?;
-    Ok(value)
 }

@@ -9,10 +9,11 @@ use widenet_machine::{Decay, Descent, Loss, Objective, Options, solve};
 use widenet_model::{Network, to_host};
 
 use super::gap::kernels;
-use super::{ObjectiveConfig, RowConfig, Setup, part, progress_bar};
+use super::{ObjectiveConfig, RowConfig, Setup, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
+use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
 use crate::train::{BURN, Finished, Places};
@@ -63,7 +64,7 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<F
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
     let found = config.rows.iter().enumerate().map(|(index, row)| {
         progress.set_message(row.name.clone());
-        part(&folder, &format!("row-{index}"), || measure(setup, config, row, &progress))
+        part(folder.path(), &format!("row-{index}"), || measure(setup, config, row, &progress))
     });
     let found: Vec<Found> = found.collect::<Result<_, _>>()?;
     progress.finish_and_clear();

@@ -9,12 +9,13 @@ use widenet_model::{Network, to_host};
 use widenet_tangent::{Kernel, TangentFeatures};
 
 use super::gap::effective_lambda;
-use super::{PathKernelConfig, RowConfig, Setup, part, progress_bar};
+use super::{PathKernelConfig, RowConfig, Setup, progress_bar};
 use crate::compare::Spectrum;
 use crate::config::Regulariser;
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
+use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::{grid, max_abs};
 use crate::train::{BURN, Finished, Places, own_kernel};
@@ -53,7 +54,7 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
     let found = config.rows.iter().enumerate().map(|(index, row)| {
         progress.set_message(row.name.clone());
-        part(&folder, &format!("row-{index}"), || measure(setup, config, row, &progress))
+        part(folder.path(), &format!("row-{index}"), || measure(setup, config, row, &progress))
     });
     let found: Vec<Found> = found.collect::<Result<_, _>>()?;
     progress.finish_and_clear();

@@ -1,6 +1,6 @@
 //! `widenet train`: a network and its kernel machine, side by side.
 
-mod batches;
+pub(crate) mod batches;
 mod checkpoint;
 mod gram;
 mod host;

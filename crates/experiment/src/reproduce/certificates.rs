@@ -1,0 +1,215 @@
+//! Certified radii of machines and of networks of finite width, beside an attack: what Tables 2 and 3 are made of.
+
+use ndarray::{ArrayView1, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use widenet_certify::{
+    AttackEffort, CentredNetwork, CertifyError, DenseMachine, Effort, Method, NetworkMethod, Norm, Profile, Sample,
+    Threat,
+};
+use widenet_data::Dataset;
+
+use super::Scale;
+use super::figure::{Run, figure_a1_run};
+use crate::certify::{MACHINE_START, NETWORK_START, evenly_spaced};
+use crate::error::Error;
+
+/// The paper's radii are in the l_inf norm, without a domain.
+const THREAT: Threat = Threat { norm: Norm::Inf, domain: None };
+
+/// How many test samples every method takes.
+pub fn samples(scale: Scale) -> usize {
+    match scale {
+        Scale::Smoke => 4,
+        Scale::Paper => 100,
+    }
+}
+
+/// A machine under every method. Radii are means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineRow {
+    pub model: String,
+    /// Of the sum form.
+    pub lambda: f64,
+    /// On all test samples.
+    pub test_accuracy: f64,
+    pub sum_abs_alpha: f64,
+    pub support: usize,
+    /// Evenly spaced test samples, for what is not said to be otherwise.
+    pub samples: usize,
+    /// By the published code, on all test samples.
+    pub interval_published: f64,
+    pub published_samples: usize,
+    pub interval: f64,
+    /// Without branching.
+    pub relaxation: f64,
+    pub taylor: f64,
+    pub best: f64,
+    pub attack: f64,
+    pub best_over_attack: f64,
+    pub least_best_over_attack: f64,
+    /// Processor seconds of a thread, for `relaxation` and `taylor` together.
+    pub seconds_per_image: f64,
+}
+
+/// A network of finite width under every method. Radii are means.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkRow {
+    pub width: usize,
+    /// Trained, or started at the machine's solution.
+    pub trained: bool,
+    pub test_accuracy: f64,
+    pub samples: usize,
+    pub interval_published: f64,
+    pub interval: f64,
+    pub relaxation: f64,
+    pub attack: f64,
+    /// Processor seconds of a thread, for all methods and the attack.
+    pub seconds_per_image: f64,
+}
+
+/// The machine of the published training, and its network: Figure A.1 has them too.
+pub fn published_run(scale: Scale, width: usize) -> Result<Run, Error> {
+    figure_a1_run(scale, width, "last-layer", "batch-decay")
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+/// Seconds for which this thread has had a processor; NaN where the system does not tell.
+fn thread_seconds() -> f64 {
+    let started = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = started.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or(f64::NAN, |nanoseconds| 1e-9 * nanoseconds)
+}
+
+/// Computes something for every sample, in parallel, with a progress bar.
+fn each<T: Send>(
+    what: &str,
+    positions: &[usize],
+    compute: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let progress = crate::progress::bar(positions.len(), "{msg:24} {bar:30} {pos} of {len} samples, ETA {eta}");
+    progress.set_message(what.to_string());
+    let found = positions.par_iter().map(|&i| {
+        let found = compute(i);
+        progress.inc(1);
+        found
+    });
+    let found = found.collect();
+    progress.finish_and_clear();
+    found
+}
+
+/// No proof stands against a counterexample.
+fn sound(model: &str, position: usize, proven: f64, attack: f64) -> Result<(), Error> {
+    if proven <= attack {
+        return Ok(());
+    }
+    Err(Error::Numerics(format!(
+        "{model}: {proven} is certified for sample {position}, but an attack succeeds at {attack}; please report it"
+    )))
+}
+
+/// Every method on a machine with the two-layer limit kernel.
+pub fn measure_machine(
+    model: &str,
+    lambda: f64,
+    (machine, sum_abs_alpha): &(DenseMachine, f64),
+    test: &Dataset,
+    samples: usize,
+) -> Result<MachineRow, Error> {
+    let all: Vec<usize> = (0..test.len()).collect();
+    let sample = |i: usize| -> Result<_, CertifyError> { Sample::new(machine, test.inputs.row(i), THREAT) };
+    let published = each(model, &all, |i| {
+        let sample = sample(i)?;
+        Ok((sample.published(MACHINE_START), sample.value() * test.labels[i] > 0.0))
+    })?;
+    let radii = each(model, &evenly_spaced(samples, test.len()), |i| {
+        let sample = sample(i)?;
+        let attack = sample.attack(AttackEffort::default(), 0).map_or(f64::INFINITY, |found| found.radius);
+        let started = thread_seconds();
+        let lines = Effort { halvings: 0, ..Effort::default() };
+        let relaxation = sample.certify(Method::Relaxation, lines, None).radius;
+        let taylor = sample.certify(Method::Taylor, Effort::default(), Some(attack)).radius;
+        let seconds = thread_seconds() - started;
+        let interval = sample.certify(Method::Interval, Effort::default(), None).radius;
+        let best = interval.max(relaxation).max(taylor);
+        sound(model, i, best, attack)?;
+        Ok([interval, relaxation, taylor, best, attack, seconds])
+    })?;
+    let column = |k: usize| mean(radii.iter().map(|r| r[k]));
+    Ok(MachineRow {
+        model: model.into(),
+        lambda,
+        test_accuracy: mean(published.iter().map(|(_, right)| f64::from(u8::from(*right)))),
+        sum_abs_alpha: *sum_abs_alpha,
+        support: machine.support(),
+        samples: radii.len(),
+        interval_published: mean(published.iter().map(|(radius, _)| *radius)),
+        published_samples: published.len(),
+        interval: column(0),
+        relaxation: column(1),
+        taylor: column(2),
+        best: column(3),
+        attack: column(4),
+        best_over_attack: column(3) / column(4),
+        least_best_over_attack: radii.iter().map(|r| r[3] / r[4]).fold(f64::INFINITY, f64::min),
+        seconds_per_image: column(5),
+    })
+}
+
+/// Every method on a network, less its initialisation.
+pub fn measure_network(
+    (width, trained): (usize, bool),
+    network: CentredNetwork,
+    test: &Dataset,
+    samples: usize,
+) -> Result<NetworkRow, Error> {
+    let model = format!("width {width}");
+    let radii = each(&model, &evenly_spaced(samples, test.len()), |i| {
+        let x = test.inputs.row(i);
+        let started = thread_seconds();
+        let attack = network.attack(x, THREAT, AttackEffort::default(), 0)?;
+        let attack = attack.map_or(f64::INFINITY, |found| found.radius);
+        let published = network.published(x, NETWORK_START);
+        let [interval, relaxation] = [NetworkMethod::Interval, NetworkMethod::Crown]
+            .map(|method| network.certify(x, THREAT, method, Effort::default().precision));
+        let (interval, relaxation) = (interval?, relaxation?);
+        sound(&model, i, interval.max(relaxation), attack)?;
+        Ok([published, interval, relaxation, attack, thread_seconds() - started])
+    })?;
+    let all: Vec<usize> = (0..test.len()).collect();
+    let right =
+        each(&model, &all, |i| Ok(f64::from(u8::from(network.value(test.inputs.row(i)) * test.labels[i] > 0.0))))?;
+    let column = |k: usize| mean(radii.iter().map(|r| r[k]));
+    Ok(NetworkRow {
+        width,
+        trained,
+        test_accuracy: mean(right.into_iter()),
+        samples: radii.len(),
+        interval_published: column(0),
+        interval: column(1),
+        relaxation: column(2),
+        attack: column(3),
+        seconds_per_image: column(4),
+    })
+}
+
+/// A machine on samples `[n, d]`, with the kernel of infinite width of one hidden layer, and `sum_i |alpha_i|`.
+pub fn dense_machine(inputs: ArrayView2<f64>, coefficients: ArrayView1<f64>) -> Result<(DenseMachine, f64), Error> {
+    let sum = coefficients.iter().map(|alpha| alpha.abs()).sum();
+    Ok((DenseMachine::new(inputs, coefficients, 0.0, Profile::new(1)?, 1.0)?, sum))
+}
+
+/// Three digits or more, without an exponent where none is needed.
+pub fn sensible(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v if v >= 0.01 => format!("{v:.3}"),
+        v => format!("{v:.2e}"),
+    }
+}
