@@ -18,6 +18,12 @@ pub enum MachineError {
     /// The step size is not a number > 0.
     #[error("the learning rate is {0}: it must be a finite number > 0")]
     LearningRate(f64),
+    /// An accuracy that is none.
+    #[error("the tolerance is {0}: it must be a finite number > 0")]
+    Tolerance(f64),
+    /// A time that is none.
+    #[error("the duration is {0}: it must be a finite number >= 0")]
+    Duration(f64),
     /// The decay factor of a step would change sign.
     #[error(
         "learning rate {learning_rate} times lambda_mean {lambda_mean} is above 1: a step would turn every \

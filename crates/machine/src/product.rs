@@ -12,6 +12,9 @@ const ROWS: usize = 8;
 /// Sums kept side by side for each row, as many as a vector register holds.
 const LANES: usize = 4;
 
+/// So many products take less time than to share them among threads.
+const SMALL: usize = 1 << 15;
+
 /// `sum_j K[i, j] alpha_j` for each `i` of `rows`, in parallel over rows. The kernel's numbers may be f32, half as much
 /// memory to read, which is what takes the time; they are multiplied and summed in f64 all the same. A row's sum does
 /// not depend on the others.
@@ -30,6 +33,9 @@ pub(crate) fn rows_times<T: Copy + Into<f64> + Send + Sync>(
         let slices: [&[T]; ROWS] = std::array::from_fn(|r| &*group[r.min(count - 1)]);
         Arch::new().dispatch(|| dots(slices, &alpha)).into_iter().take(count)
     };
+    if rows.len() * alpha.len() <= SMALL {
+        return rows.chunks(ROWS).flat_map(sums).collect();
+    }
     rows.par_chunks(ROWS).flat_map_iter(sums).collect()
 }
 
@@ -62,7 +68,7 @@ mod tests {
 
     #[test]
     fn rows_of_any_length_and_number_by_definition() {
-        for n in [1, 7, 8, 29] {
+        for n in [1, 7, 8, 29, 200] {
             // Whole numbers: sums are exact in any order.
             let kernel = Array2::from_shape_fn((n, n), |(i, j)| (3 * i + 2 * j) as f32 - 5.0);
             let alpha = Array1::from_shape_fn(n, |j| j as f64 - 3.0);

@@ -3,7 +3,8 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis, array};
 use proptest::prelude::*;
 use widenet_machine::{
-    Decay, Descent, EpsilonInsensitive, Labels, LossConfig, MachineError, Objective, Options, Solution, Stop, solve,
+    Decay, Descent, EpsilonInsensitive, GradientFlow, Labels, LossConfig, MachineError, Objective, Options, Solution,
+    Stop, solve,
 };
 
 const N: usize = 12;
@@ -63,6 +64,11 @@ fn problems() -> impl Strategy<Value = Problem> {
         let gram = features.dot(&features.t()) + Array2::<f64>::eye(N) * 0.1;
         Problem { gram, values: Array1::from_vec(values) }
     })
+}
+
+/// The same with a kernel of rank 4.
+fn singular_problems() -> impl Strategy<Value = Problem> {
+    problems().prop_map(|problem| Problem { gram: problem.gram - Array2::<f64>::eye(N) * 0.1, ..problem })
 }
 
 fn distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
@@ -219,6 +225,79 @@ fn a_sample_of_norm_zero_does_not_disturb() {
             let solution = solve_with(&gram, &array![1.0, 1.0, -1.0], loss, 0.1, intercept);
             assert!(solution.coefficients.iter().all(|alpha| alpha.is_finite()), "{loss:?}");
             assert!(solution.relative_gap() < 1e-8, "{loss:?} {intercept}: {:?}", solution);
+        }
+    }
+}
+
+/// `lambda/2 alpha^T K alpha + sum_i l(g_i, y_i)`.
+fn value(flow: &GradientFlow, labels: &Array1<f64>, loss: LossConfig, lambda: f64) -> f64 {
+    let losses: f64 = flow.outputs().iter().zip(labels).map(|(&z, &y)| loss.loss().value(z, y)).sum();
+    lambda / 2.0 * flow.coefficients().dot(&flow.outputs()) + losses
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Theorems 3.1 and 3.3: along the gradient flow the distance to the optimal value falls at least like `e^{-2 lambda t}`, and at last the flow is
+    /// at the optimum.
+    #[test]
+    fn the_flow_converges_at_the_rate_of_the_theorem(problem in singular_problems(), lambda_mean in 0.02..0.5f64) {
+        let objective = Objective::new(lambda_mean, N).unwrap();
+        let lambda = objective.lambda();
+        for loss in every_loss() {
+            let labels = problem.labels(loss);
+            let options = Options { tolerance: 1e-13, ..Options::default() };
+            let optimum = solve(problem.gram.view(), labels.view(), loss, objective, &options).unwrap();
+            let best = lambda * optimum.objectives.dual;
+            let mut flow = GradientFlow::new(problem.gram.view(), labels.view(), loss, objective, 1e-9).unwrap();
+            let start = value(&flow, &labels, loss, lambda) - best;
+            for _ in 0..20 {
+                flow.advance(0.1 / lambda).unwrap();
+                let bound = start * (-2.0 * lambda * flow.time()).exp();
+                let left = value(&flow, &labels, loss, lambda) - best;
+                prop_assert!(left <= bound + 1e-7, "{loss:?} at {}: {left:e} > {bound:e}", flow.time());
+            }
+            flow.advance(40.0 / lambda).unwrap();
+            let left = value(&flow, &labels, loss, lambda) - best;
+            prop_assert!(left.abs() < 1e-8, "{loss:?}: {left:e} above the optimum");
+            let off = distance(flow.outputs(), optimum.outputs.view());
+            prop_assert!(off < 1e-4, "{loss:?}: {off:e}");
+        }
+    }
+
+    /// Coefficients and outputs belong together, and stopping on the way changes nothing.
+    #[test]
+    fn the_flow_may_stop_on_the_way(problem in singular_problems(), lambda_mean in 0.0..0.2f64) {
+        let objective = Objective::new(lambda_mean, N).unwrap();
+        for loss in every_loss() {
+            let labels = problem.labels(loss);
+            let new = || GradientFlow::new(problem.gram.view(), labels.view(), loss, objective, 1e-10).unwrap();
+            let (mut whole, mut parts) = (new(), new());
+            whole.advance(3.0).unwrap();
+            for part in [0.3, 0.0, 1.2, 1.5] {
+                parts.advance(part).unwrap();
+            }
+            prop_assert!(distance(whole.outputs(), parts.outputs()) < 1e-7, "{loss:?}");
+            let product = problem.gram.dot(&whole.coefficients());
+            prop_assert!(distance(product.view(), whole.outputs()) < 1e-9, "{loss:?}");
+        }
+    }
+
+    /// Small steps of subgradient descent come ever nearer, in proportion to their size.
+    #[test]
+    fn the_flow_is_the_limit_of_small_steps(problem in singular_problems()) {
+        let objective = Objective::new(0.05, N).unwrap();
+        let all: Vec<usize> = (0..N).collect();
+        for loss in every_loss() {
+            let labels = problem.labels(loss);
+            let mut flow = GradientFlow::new(problem.gram.view(), labels.view(), loss, objective, 1e-10).unwrap();
+            flow.advance(1.0).unwrap();
+            let steps = 2000;
+            // A step of the mean form is n times one of the sum form.
+            let mut descent = Descent::new(objective, N as f64 / f64::from(steps), Decay::Pegasos).unwrap();
+            (0..steps).for_each(|_| descent.step(problem.gram.view(), labels.view(), loss.loss(), &all));
+            let off = distance(descent.outputs(problem.gram.view()).view(), flow.outputs());
+            prop_assert!(off < 5e-2, "{loss:?}: {off:e}");
         }
     }
 }

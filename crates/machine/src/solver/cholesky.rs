@@ -7,7 +7,7 @@ use faer::{MatMut, MatRef, Par};
 use ndarray::{Array2, ArrayView2};
 
 /// `A = L L^T` for a symmetric positive definite `A: [n, n]`.
-pub(super) struct Cholesky {
+pub(crate) struct Cholesky {
     /// In the upper triangle of the rows: `L^T`.
     factor: Array2<f64>,
 }

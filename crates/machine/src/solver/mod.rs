@@ -9,6 +9,7 @@ mod sequential_minimal_optimisation;
 mod solution;
 mod working_set;
 
+pub(crate) use cholesky::Cholesky;
 pub use ridge::Ridge;
 pub use solution::{Solution, Stop};
 
