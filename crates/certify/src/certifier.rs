@@ -361,6 +361,54 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Profile;
+    use crate::exact::{self, Exact};
+    use ndarray::Array2;
+    use rand::{RngExt, SeedableRng};
+
+    /// Coefficients that cancel to a millionth of their size, and balls from far below rounding up: what is left of a
+    /// bound at its centre is its error bounds, which have to be enough. The machine itself is computed with twice the
+    /// digits.
+    #[test]
+    fn bounds_hold_where_rounding_decides() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(21);
+        let mut nearest = [f64::INFINITY; 3];
+        for trial in 0..200 {
+            let (d, pairs) = (1 + trial % 6, 1 + trial % 4);
+            let first = Array2::from_shape_fn((pairs, d), |_| random.random_range(-1.0..1.0));
+            let second = first.mapv(|v| v * (1.0 + 1e-7 * random.random_range(-1.0..1.0)));
+            let vectors = ndarray::concatenate![ndarray::Axis(0), first, second];
+            let sizes = Array1::from_shape_fn(pairs, |_| random.random_range(0.5e6..1e6));
+            let coefficients = ndarray::concatenate![ndarray::Axis(0), sizes, -&sizes];
+            let intercept = if trial % 3 == 0 { 1e6 * random.random_range(-1.0..1.0) } else { 0.0 };
+            let profile = Profile::new(1 + trial % 3).unwrap();
+            let machine = DenseMachine::new(vectors.view(), coefficients.view(), intercept, profile, 1.0).unwrap();
+            let x = match trial % 5 {
+                0 => first.row(0).to_owned(),
+                _ => Array1::from_shape_fn(d, |_| random.random_range(-1.0..1.0)),
+            };
+            let radius = 10f64.powf(random.random_range(-20.0..-3.0));
+            let norm = if trial % 2 == 0 { Norm::Inf } else { Norm::Two };
+            let sample = Sample::new(&machine, x.view(), Threat::new(norm)).unwrap();
+            let effort = Effort { halvings: 1, ..Effort::default() };
+            let bounds = [Method::Interval, Method::Relaxation, Method::Taylor]
+                .map(|method| (method, sample.lower_bound(method, radius, f64::INFINITY, effort).max(f64::MIN)));
+            let size = machine.weights.fold(intercept.abs(), |a, w| a + w.abs());
+            for k in 0..8 {
+                let step = Array1::from_shape_fn(d, |_| random.random_range(-1.0..1.0) / (d as f64).sqrt());
+                // Rounding at most doubles a step.
+                let at = if k == 0 { x.clone() } else { &x + &(step * (0.5 * radius)) };
+                let exact = Exact::from(sample.sign()) * exact::value(&machine, at.view());
+                for ((method, bound), nearest) in bounds.iter().zip(&mut nearest) {
+                    let gap = (exact - Exact::from(*bound)).to_f64();
+                    assert!(gap >= 0.0, "{trial}: {method:?} {gap:e} {radius:e}");
+                    *nearest = nearest.min(gap / size);
+                }
+            }
+        }
+        // And they are near enough for that to say something.
+        assert!(nearest.iter().all(|&gap| gap < 1e-11), "{nearest:?}");
+    }
 
     #[test]
     fn the_search_finds_the_zero_from_below() {

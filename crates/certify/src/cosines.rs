@@ -84,6 +84,8 @@ impl Cosines {
         let middle = norm(region.middle.view());
         let extent = norm(region.half.view());
         let d = region.low.len() as f64;
+        // Sums of d terms are off by d eps/2 of their size: <m, e_i> and `middle` of |m|; the reach of |w|; the sway of
+        // three times |w|, for its two parts and their difference, and for t_i, which is off by d eps, once more each.
         let slack = 4.0 * d * EPS * (middle + extent);
         // The middle of a ball's box is its centre, unless the domain cuts the box.
         let radius = match &region.ball {

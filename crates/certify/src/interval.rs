@@ -24,6 +24,8 @@ pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region,
         size += (weight * term).abs();
         slack += weight.abs() * rounding * r2;
     });
+    // Rounding: the profile's own, and a sum of n terms with two products each and the intercept, (n + 3) eps/2 of their
+    // size; both more than once, for their own rounding.
     let count = machine.support() as f64;
     sum + sign * machine.intercept - 2.0 * slack - 2.0 * (count + 16.0) * EPS * (size + machine.intercept.abs())
 }

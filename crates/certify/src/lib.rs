@@ -65,6 +65,8 @@ mod cosines;
 mod definite;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod exact;
 mod interval;
 mod machine;
 mod network;

@@ -163,16 +163,13 @@ impl DenseNetwork {
         let mut a = &last.weights.row(0) * sign;
         let mut c = sign * last.bias[0];
         let mut slack = c.abs();
-        // What rounding does to the coefficients of one layer is magnified by the layers before it, and by |x|.
-        let norms: Vec<f64> = self
-            .layers
-            .iter()
-            .scan(1.0, |product, layer| {
-                *product *= layer.norm.max(1.0);
-                Some(*product)
-            })
-            .collect();
-        let size = region.norm_range().1;
+        // Rounding, in units of `terms` eps/2. Slopes and constants of the ReLUs: |a| times the farther end. Products with
+        // the weights, whose errors meet the layer's inputs: |a| |W| |input|, with the inputs' ends by intervals. What is
+        // summed up in c is counted with them.
+        let size = |k: usize| match k {
+            0 => region.norm_range().1,
+            k => norm(bounds[k - 1].1.mapv(|h| h.max(0.0)).view()),
+        };
         for (k, layer) in hidden.iter().enumerate().rev() {
             let (low, high) = &bounds[k];
             Zip::from(&mut a).and(low).and(high).for_each(|a, &l, &h| {
@@ -190,12 +187,13 @@ impl DenseNetwork {
                     }
                 }
             });
-            let before = norm(a.view());
+            slack += norm(a.view()) * layer.norm * size(k);
             c += a.dot(&layer.bias);
             slack += a.mapv(f64::abs).dot(&layer.bias.mapv(f64::abs));
             a = layer.backward(a.view());
-            slack += norms[k] * size * norm(a.view()).max(before);
         }
+        // The sum with another network's coefficients.
+        slack += norm(a.view()) * size(0);
         let terms: usize = self.layers.iter().map(|layer| layer.weights.nrows() + layer.weights.ncols()).sum();
         (a, c, 8.0 * (terms as f64 + 16.0) * EPS * slack)
     }
@@ -371,6 +369,7 @@ impl Decision for Attacked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exact::Exact;
     use ndarray::array;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -432,6 +431,55 @@ mod tests {
                 assert!(bounds.iter().all(|&b| b <= value + 1e-12), "{trial}: {bounds:?} {value}");
             }
         }
+    }
+
+    /// Units that cancel to a millionth of their size, in regions from far below rounding up, against twice the digits.
+    #[test]
+    fn bounds_hold_where_rounding_decides() {
+        let mut random = ChaCha8Rng::seed_from_u64(8);
+        let exact_value = |network: &DenseNetwork, x: &Array1<f64>| {
+            let layers = network.layers.iter().enumerate();
+            let output = layers.fold(x.iter().map(|&v| Exact::from(v)).collect::<Vec<_>>(), |a, (k, layer)| {
+                let open = |z: Exact| if k > 0 && z.to_f64() < 0.0 { Exact::from(0.0) } else { z };
+                let a: Vec<Exact> = a.into_iter().map(open).collect();
+                let unit = |(row, &bias): (ArrayView1<f64>, &f64)| {
+                    row.iter().zip(&a).fold(Exact::from(bias), |sum, (&w, &a)| sum + Exact::from(w) * a)
+                };
+                layer.weights.rows().into_iter().zip(&layer.bias).map(unit).collect()
+            });
+            output[0]
+        };
+        let mut nearest = [f64::INFINITY; 2];
+        for trial in 0..300 {
+            let d = 1 + trial % 5;
+            // Every hidden unit twice, nearly, with opposite weights after it; biases far larger than inputs.
+            let first = Array2::from_shape_fn((d, 4), |_| random.random_range(-1.0..1.0));
+            let bias = Array1::from_shape_fn(4, |_| random.random_range(-1e3..1e3));
+            let twice = |a: &Array2<f64>| ndarray::concatenate![ndarray::Axis(1), *a, a * (1.0 + 1e-9)];
+            let biases = ndarray::concatenate![ndarray::Axis(0), bias, &bias * (1.0 + 1e-9)];
+            let last = Array2::from_shape_fn((4, 1), |_| random.random_range(-1e6..1e6));
+            let last = ndarray::concatenate![ndarray::Axis(0), last, -&last];
+            let network = DenseNetwork::new(vec![(twice(&first), biases), (last, array![0.5])]).unwrap();
+            let initial = DenseNetwork::new(vec![(first, bias), (Array2::zeros((4, 1)), array![0.0])]).unwrap();
+            let centred = CentredNetwork { network: &network, initial: &initial };
+            let x = Array1::from_shape_fn(d, |_| random.random_range(-1.0..1.0));
+            let sign = centred.value(x.view()).signum();
+            let radius = 10f64.powf(random.random_range(-20.0..-3.0));
+            let bounds = [NetworkMethod::Interval, NetworkMethod::Crown]
+                .map(|method| centred.lower_bound(x.view(), sign, radius, Threat::new(Norm::Inf), method));
+            for _ in 0..5 {
+                // Rounding at most doubles a step.
+                let at = &x + &Array1::from_shape_fn(d, |_| 0.5 * radius * random.random_range(-1.0..1.0));
+                let exact = Exact::from(sign) * (exact_value(&network, &at) - exact_value(&initial, &at));
+                for (bound, nearest) in bounds.iter().zip(&mut nearest) {
+                    let gap = (exact - Exact::from(*bound)).to_f64();
+                    assert!(gap >= 0.0, "{trial}: {bounds:?} {gap:e} {radius:e}");
+                    // In units of what is added up.
+                    *nearest = nearest.min(gap / 1e9);
+                }
+            }
+        }
+        assert!(nearest.iter().all(|&gap| gap < 1e-12), "{nearest:?}");
     }
 
     #[test]

@@ -142,6 +142,7 @@ fn multiply(a: Jet, b: Jet) -> Jet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exact;
 
     #[test]
     fn two_layers_are_theorem_4_2() {
@@ -181,6 +182,37 @@ mod tests {
                     let difference = (profile.jet(u + step)[k] - profile.jet(u - step)[k]) / (2.0 * step);
                     let error = (difference - jet[k + 1]).abs();
                     assert!(error < 1e-6 * (1.0 + jet[3].abs()), "L = {depth}, u = {u}, derivative {k}: {error}");
+                }
+            }
+        }
+    }
+
+    /// From all over [-1, 1], and by powers of ten nearer to 0, -1 and 1.
+    fn cosines() -> impl Iterator<Item = f64> {
+        let even = (0..=400).map(|k| k as f64 / 200.0 - 1.0);
+        let near = (1..=17).flat_map(|k| [3.3, 5.7, 9.1].map(|digit| digit * 10f64.powi(-k)));
+        even.chain(near.flat_map(|step| [step, -step, 1.0 - step, step - 1.0]))
+    }
+
+    #[test]
+    fn rounding_is_within_its_bound() {
+        for depth in [1, 2, 3, 4, 6, 9, 16] {
+            let profile = Profile::new(depth).unwrap();
+            for u in cosines() {
+                let (exact, slope) = exact::profile(depth, u.into());
+                let error = (exact - profile.value(u).into()).to_f64().abs();
+                // Some margin is left: no more than half of it is used.
+                assert!(
+                    error <= 0.5 * profile.rounding(u),
+                    "L = {depth}, u = {u}: {error:e} {:e}",
+                    profile.rounding(u)
+                );
+                if u.abs() < 1.0 {
+                    // What a wrong slope does up to the nearest end.
+                    let (_, found) = profile.value_and_slope(u);
+                    let error = (slope - found.into()).to_f64().abs() * (1.0 - u.abs());
+                    let bound = profile.rounding(u) * (1.0 + found.abs());
+                    assert!(error <= 0.5 * bound, "L = {depth}, u = {u}: slope {error:e} {bound:e}");
                 }
             }
         }

@@ -23,44 +23,43 @@ pub(crate) struct Minimum {
     pub value: f64,
 }
 
+/// When a search may end.
+pub(crate) struct Goal<'a> {
+    /// The bound is above this: shown.
+    pub enough: f64,
+    /// The bound is within this of the least value seen: no better one is to be had.
+    pub tolerance: f64,
+    /// Whether a point whose value is below `enough` settles the matter: no bound can be enough.
+    pub settles: &'a dyn Fn(&Array1<f64>) -> bool,
+}
+
+impl Goal<'_> {
+    fn reached(&self, bound: f64, value: f64, at: &Array1<f64>) -> bool {
+        bound > self.enough || value - bound < self.tolerance || (value < self.enough && (self.settles)(at))
+    }
+}
+
 impl Program<'_> {
     /// A lower bound of the minimum. At any trial point `y`, convexity gives
     /// `f(x) >= f(y) + min_x <f'(y), x - y>`, which holds however far the search has come.
     ///
-    /// Stops when the bound is above `enough`, when it is within `tolerance` of the least `f` seen, or when `f` is below
-    /// `enough` at a point that `settles` the matter. `start` must lie in the region's box, or ball.
-    pub fn minimise(
-        &self,
-        region: &Region,
-        start: ArrayView1<f64>,
-        enough: f64,
-        tolerance: f64,
-        settles: &dyn Fn(&Array1<f64>) -> bool,
-    ) -> Minimum {
+    /// `start` is moved into the region's box, or ball.
+    pub fn minimise(&self, region: &Region, start: ArrayView1<f64>, goal: &Goal) -> Minimum {
         let mut x = start.to_owned();
         region.project(&mut x);
         match &region.ball {
-            None => self.coordinates(region, x, enough, tolerance, settles),
-            Some(_) => self.gradients(region, x, enough, tolerance, settles),
+            None => self.coordinates(region, x, goal),
+            Some(_) => self.gradients(region, x, goal),
         }
     }
 
     /// Coordinate descent in a box: most coordinates of a minimum are at their ends, and cost nothing there.
-    fn coordinates(
-        &self,
-        region: &Region,
-        mut x: Array1<f64>,
-        enough: f64,
-        tolerance: f64,
-        settles: &dyn Fn(&Array1<f64>) -> bool,
-    ) -> Minimum {
+    fn coordinates(&self, region: &Region, mut x: Array1<f64>, goal: &Goal) -> Minimum {
         const SWEEPS: usize = 60;
         let mut qx = self.q.dot(&x);
         for sweep in 0..=SWEEPS {
             let found = self.assess(region, &x, &qx);
-            let settled =
-                found.bound > enough || found.value - found.bound < tolerance || (found.value < enough && settles(&x));
-            if settled || sweep == SWEEPS {
+            if goal.reached(found.bound, found.value, &x) || sweep == SWEEPS {
                 break;
             }
             for j in 0..x.len() {
@@ -84,7 +83,8 @@ impl Program<'_> {
         Minimum { at: x.clone(), ..self.assess(region, &x, &qx) }
     }
 
-    /// The value at `x` and the bound from the tangent there. The point itself is left out.
+    /// The value at `x` and the bound from the tangent there. The point itself is left out. What the rounding of both may
+    /// do is taken off by whoever knows the sizes of what `Q`, `b` and `c` were summed from.
     fn assess(&self, region: &Region, x: &Array1<f64>, qx: &Array1<f64>) -> Minimum {
         let mx = qx + &(&self.e * x);
         let value = x.dot(&mx) + self.b.dot(x) + self.c;
@@ -94,14 +94,7 @@ impl Program<'_> {
     }
 
     /// Accelerated projected gradient, for a ball.
-    fn gradients(
-        &self,
-        region: &Region,
-        mut x: Array1<f64>,
-        enough: f64,
-        tolerance: f64,
-        settles: &dyn Fn(&Array1<f64>) -> bool,
-    ) -> Minimum {
+    fn gradients(&self, region: &Region, mut x: Array1<f64>, goal: &Goal) -> Minimum {
         const STEPS: usize = 300;
         let largest = self.e.fold(0.0f64, |a, &e| a.max(e));
         let step = 1.0 / (2.2 * (self.spread + largest) + f64::MIN_POSITIVE);
@@ -117,8 +110,7 @@ impl Program<'_> {
                 best.value = found.value;
                 best.at.assign(&y);
             }
-            let lost = best.value < enough && settles(&best.at);
-            if best.bound > enough || best.value - best.bound < tolerance || lost {
+            if goal.reached(best.bound, best.value, &best.at) {
                 break;
             }
             let mut next = &y - &(&gradient * step);
@@ -148,13 +140,15 @@ mod tests {
     use crate::{Norm, Threat};
     use ndarray::array;
 
+    const GOAL: Goal = Goal { enough: f64::INFINITY, tolerance: 1e-9, settles: &|_| false };
+
     #[test]
     fn a_minimum_at_a_face_by_hand() {
         // x^2 + y^2 + xy - 4x over |x|, |y| <= 1: at x = 1, y = -1/2 the value is -3.25.
         let q = array![[1.0, 0.5], [0.5, 1.0]];
         let program = Program { q: &q, spread: 1.5, e: array![0.0, 0.0], b: array![-4.0, 0.0], c: 0.0 };
         let region = Region::new(array![0.0, 0.0].view(), 1.0, Threat::new(Norm::Inf));
-        let found = program.minimise(&region, array![0.0, 0.0].view(), f64::INFINITY, 1e-9, &|_| false);
+        let found = program.minimise(&region, array![0.0, 0.0].view(), &GOAL);
         assert!(found.bound <= -3.25 && found.bound > -3.25 - 1e-8, "{}", found.bound);
         assert!((found.at[1] + 0.5).abs() < 1e-4 && found.value >= -3.25 - 1e-12);
     }
@@ -165,7 +159,7 @@ mod tests {
         let q = array![[1.0, 0.0], [0.0, 1.0]];
         let program = Program { q: &q, spread: 1.0, e: array![0.0, 0.0], b: array![-8.0, 0.0], c: 0.0 };
         let region = Region::new(array![0.0, 0.0].view(), 1.0, Threat::new(Norm::Two));
-        let found = program.minimise(&region, array![0.0, 1.0].view(), f64::INFINITY, 1e-9, &|_| false);
+        let found = program.minimise(&region, array![0.0, 1.0].view(), &GOAL);
         assert!(found.bound <= -7.0 && found.bound > -7.0 - 1e-8);
     }
 }

@@ -38,6 +38,8 @@ pub(crate) fn relaxation_bound(
     });
     let w = machine.combine(slopes.view());
     let least = if a >= 0.0 { with_norm_below(a, &w, region, r1) } else { with_norm_above(a, &w, region, r2) };
+    // Rounding: the lines' own; then a |x| and <w, x>, each at most `size` r2 as |e_i| = 1, from sums of n terms, n eps/2 of
+    // it each, and what replaces |x|, (d + 8) eps/2 of it: an eighth of what is taken off.
     let rounding = 4.0 * (count as f64 + w.len() as f64 + 16.0) * EPS;
     least + sign * machine.intercept - 2.0 * slack * r2 - rounding * (size * r2 + machine.intercept.abs())
 }
