@@ -91,18 +91,82 @@ fn machines_and_networks_are_certified() {
     assert!(0.0 < mean("interval") && mean("interval") < mean("relaxation"));
     assert!(mean("relaxation") < mean("attack"));
 
-    // Pixels that stay pixels can be moved further; so can they in the Euclidean norm.
-    for more in [["--domain", "0,1"], ["--norm", "2"]] {
-        let output = certify(
-            &machine,
-            &folder.path().join(more[1]),
-            &[&["--method", "relaxation", "--n", "2", "--json"], &more[..]].concat(),
-        );
+    // A pixel that stays one can be moved further, and so can a picture that is moved by so much in all.
+    let means = [["--domain", "none"], ["--domain", "0,1"], ["--norm", "2"]].map(|more| {
+        let out = folder.path().join(more.concat());
+        let output = certify(&machine, &out, &[&["--method", "relaxation", "--n", "2", "--json"], &more[..]].concat());
         assert!(output.status.success(), "{}", stderr(&output));
-        let other: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let radii = &other["radii"];
-        assert!(number(&radii["relaxation"]["mean"]) < number(&radii["attack"]["mean"]), "{radii}");
+        let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mean = |method: &str| number(&results["radii"][method]["mean"]);
+        assert!(mean("relaxation") < mean("attack"));
+        mean("relaxation")
+    });
+    assert!(means[0] < means[1] && means[0] < means[2], "{means:?}");
+}
+
+/// Two classes that exchanging the features exchanges: the machine is zero on the diagonal, so that the radius of (a, b)
+/// is |a - b|/2 in the l_inf norm.
+#[test]
+fn machines_of_tables_are_certified() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let rows = [(3.0, 1.0, "yes"), (1.0, 3.0, "no"), (6.0, 2.0, "yes"), (2.0, 6.0, "no")];
+    let csv: String = rows.iter().map(|(a, b, class)| format!("{class},{a},{b}\n")).collect();
+    let svm: String = rows.iter().map(|(a, b, class)| format!("{} 1:{a} 2:{b}\n", u8::from(*class == "yes"))).collect();
+    std::fs::write(path("t.csv"), format!("answer,a,b\n{csv}")).unwrap();
+    std::fs::write(path("t.svm"), svm).unwrap();
+    for (name, label, classes) in [("t.csv", &["--label", "answer"][..], ["no", "yes"]), ("t.svm", &[], ["0", "1"])] {
+        let (table, machine) = (path(name), path(&format!("{name}.npz")));
+        let fit = ["fit", &table, "--arch", "mlp = { hidden = [1] }", "--c", "10", "--out", &machine];
+        let output = widenet(&[&fit[..], label].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let out = folder.path().join(format!("{name}.out"));
+        let output = certify(Path::new(&machine), &out, &[&["--data", &table, "--json"], label].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&results["accuracy"], &results["classes"]), (&1.0.into(), &serde_json::json!(classes)));
+        let mut certificates = csv::Reader::from_path(out.join("certificates.csv")).unwrap();
+        let found: Vec<Vec<String>> =
+            certificates.records().map(|row| row.unwrap().iter().map(String::from).collect()).collect();
+        for (row, (a, b, class)) in found.iter().zip(rows) {
+            // sample, label, output, best, attack
+            let [label, output, best, attack] = [1, 2, 3, 4].map(|k| row[k].parse::<f64>().unwrap());
+            let radius = f64::abs(a - b) / 2.0;
+            assert!(label == if class == "yes" { 1.0 } else { -1.0 } && output * label > 0.0, "{row:?}");
+            assert!(best <= radius && best > 0.9 * radius, "{row:?}");
+            assert!(attack >= radius * (1.0 - 1e-9) && attack < 1.001 * radius, "{row:?}");
+        }
     }
+}
+
+#[test]
+fn tables_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("two.csv", "1,0,a\n0,1,b\n");
+    write("three.csv", "1,0,a\n0,1,b\n1,1,c\n");
+    write("numbers.csv", "1,0,0.5\n0,1,0.25\n");
+    write("bare.csv", "1,0\n");
+    write("long.csv", "1,0,2,a\n");
+    let fit = |table: &str, more: &[&str]| {
+        let (table, machine) = (path(table), path(&format!("{table}.npz")));
+        let fit = ["fit", &table, "--arch", "mlp = { hidden = [1] }", "--c", "1", "--out", &machine];
+        let output = widenet(&[&fit[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        machine
+    };
+    let (two, three, numbers) =
+        (fit("two.csv", &[]), fit("three.csv", &[]), fit("numbers.csv", &["--loss", "squared"]));
+    let out = folder.path().join("out");
+    let certify = |machine: &str, table: &str| certify(Path::new(machine), &out, &["--data", &path(table)]);
+    fails(&certify(&three, "three.csv"), 2, "3 classes");
+    fails(&certify(&numbers, "numbers.csv"), 2, "fitted to numbers");
+    fails(&certify(&two, "three.csv"), 1, "sample 3: \"c\" is not one of the model's classes [\"a\", \"b\"]");
+    fails(&certify(&two, "bare.csv"), 1, "no labels");
+    fails(&certify(&two, "long.csv"), 1, "3 features in each row, but 2 are wanted");
+    fails(&widenet(&["certify", &two, "--label", "a", "--out", &path("out")]), 2, "mnist01 is no table");
+    assert!(!out.exists(), "nothing is written");
 }
 
 #[test]

@@ -107,6 +107,11 @@ impl DenseNetwork {
         Ok(Self { layers: layers.into_iter().map(layer).collect() })
     }
 
+    /// Number of features `d`.
+    pub fn features(&self) -> usize {
+        self.layers[0].weights.ncols()
+    }
+
     /// `f(x)` for `x: [d]`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
         self.value_from(self.layers[0].forward(x))
@@ -320,8 +325,8 @@ impl CentredNetwork<'_> {
     }
 
     fn check(&self, x: ArrayView1<f64>, threat: Threat) -> Result<(), CertifyError> {
-        let expected = self.network.layers[0].weights.ncols();
-        for found in [x.len(), self.initial.layers[0].weights.ncols()] {
+        let expected = self.network.features();
+        for found in [x.len(), self.initial.features()] {
             if found != expected {
                 return Err(CertifyError::Features { found, expected });
             }

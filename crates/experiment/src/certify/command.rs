@@ -15,7 +15,8 @@ use crate::train::Places;
 /// Certify how far inputs may be moved before a decision changes, and attack it
 ///
 /// MODEL is a machine (npz) with the limit tangent kernel of a dense ReLU network without biases, or
-/// a dense ReLU network with one output (safetensors), of which f - f_0 is certified. `train` writes both.
+/// a dense ReLU network with one output (safetensors), of which f - f_0 is certified. `train` writes both; machines of
+/// `fit` for two classes are certified too.
 ///
 /// Methods, from loose to tight:
 ///   published   the paper's published code; for large radii it proves nothing (two layers, norm inf)
@@ -29,18 +30,23 @@ use crate::train::Places;
     after_help = "Examples:
   widenet certify artifacts/quickstart/machine.npz --n 20
   widenet certify artifacts/quickstart/machine.npz --method published,interval,best --domain 0,1
-  widenet certify artifacts/quickstart/weights.safetensors --norm 2 --radii 0.1,0.5,1 --out artifacts/l2"
+  widenet certify artifacts/quickstart/weights.safetensors --norm 2 --radii 0.1,0.5,1 --out artifacts/l2
+  widenet certify machine.npz --data heart.csv --label disease --n 500"
 )]
 pub(crate) struct CertifyArgs {
     /// The machine or network
     model: PathBuf,
-    /// The samples: mnist01, mnist, or a folder with four IDX files named as MNIST's; test samples are taken
+    /// The samples: mnist01, mnist, or a folder with four IDX files named as MNIST's, of which test samples are taken; or a
+    /// table with labels: CSV (name ending in .csv) or LIBSVM's format
     #[arg(long, default_value = "mnist01")]
     data: String,
-    /// The two digits: the first becomes -1, the second +1
+    /// The label's column in a CSV file, by name or number from 1 [default: the last]
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// The two digits: the first becomes -1, the second +1. A table's classes are the machine's
     #[arg(long, value_delimiter = ',', num_args = 1, default_value = "0,1", value_name = "DIGIT,DIGIT")]
     classes: Vec<u8>,
-    /// How many test samples, evenly spaced; all when there are fewer
+    /// How many samples, evenly spaced; all when there are fewer
     #[arg(long, default_value = "100")]
     n: NonZeroUsize,
     /// Methods, separated by commas
@@ -120,6 +126,9 @@ pub struct CertifyConfig {
     pub model: PathBuf,
     /// Where the samples come from.
     pub data: String,
+    /// The label's column, in a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// The two digits.
     pub classes: [u8; 2],
     /// The most samples.
@@ -196,6 +205,7 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
     let config = CertifyConfig {
         model: args.model,
         data: args.data,
+        label: args.label,
         classes,
         n: args.n,
         methods,

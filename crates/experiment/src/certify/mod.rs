@@ -5,11 +5,14 @@ mod model;
 mod output;
 mod pictures;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
+use widenet_data::Table;
+use widenet_machine::Classes;
 
 use crate::config::DataConfig;
 use crate::data_source;
@@ -31,7 +34,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let threat = Threat { norm: config.norm, domain: config.domain };
     let model = Model::read(&config.model)?;
     config.methods.iter().try_for_each(|method| model.check(*method, threat))?;
-    let samples = Samples::load(config, places)?;
+    let samples = Samples::load(config, places, &model)?;
     eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
 
     let started = Instant::now();
@@ -42,29 +45,69 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     output::finish(&folder, &certified)
 }
 
-/// Evenly spaced test samples.
+/// Evenly spaced samples.
 struct Samples {
     /// `[n, d]`.
     inputs: Array2<f64>,
     /// -1 and +1.
     labels: Vec<f64>,
-    /// Positions among the test samples.
+    /// What the labels stand for.
+    classes: [String; 2],
+    /// Positions among all samples.
     positions: Vec<usize>,
     /// Channels, rows, columns.
     shape: [usize; 3],
 }
 
 impl Samples {
-    fn load(config: &CertifyConfig, places: &Places) -> Result<Self, Error> {
+    fn load(config: &CertifyConfig, places: &Places, model: &Model) -> Result<Self, Error> {
+        let path = Path::new(&config.data);
+        if path.is_file() {
+            return Self::of_table(path, config, model);
+        }
+        if let Some(label) = &config.label {
+            return Err(Error::Setting(format!("--label {label}: {} is no table", config.data)));
+        }
         let data = DataConfig { source: config.data.clone(), classes: config.classes, train: None, test: None };
         let test = data_source::load(&data, places.data.as_deref())?.test;
-        let positions = evenly_spaced(config.n.get(), test.len());
-        Ok(Self {
-            inputs: test.inputs.select(ndarray::Axis(0), &positions),
-            labels: positions.iter().map(|&i| test.labels[i]).collect(),
+        let classes = config.classes.map(|digit| digit.to_string());
+        Ok(Self::spaced(config, &test.inputs, test.labels.to_vec(), classes, test.shape))
+    }
+
+    fn of_table(path: &Path, config: &CertifyConfig, model: &Model) -> Result<Self, Error> {
+        let classes = model.classes();
+        let table = Table::read(path, config.label.as_deref(), Some(model.features()))?;
+        if table.labels.is_empty() {
+            return Err(Error::file(path, "has no labels: certified accuracy is about right decisions"));
+        }
+        let label = |(i, label): (usize, &String)| match Classes::position(&classes, label) {
+            Some(class) => Ok(if class == 0 { -1.0 } else { 1.0 }),
+            None => {
+                let problem = format!("sample {}: {label:?} is not one of the model's classes {classes:?}", i + 1);
+                Err(Error::file(path, problem))
+            }
+        };
+        let labels = table.labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
+        let shape = [1, 1, table.inputs.ncols()];
+        Ok(Self::spaced(config, &table.inputs, labels, classes, shape))
+    }
+
+    /// Those that are taken.
+    fn spaced(
+        config: &CertifyConfig,
+        inputs: &Array2<f64>,
+        labels: Vec<f64>,
+        classes: [String; 2],
+        shape: [usize; 3],
+    ) -> Self {
+        let positions = evenly_spaced(config.n.get(), labels.len());
+        Self {
+            inputs: inputs.select(ndarray::Axis(0), &positions),
+            labels: positions.iter().map(|&i| labels[i]).collect(),
+            classes,
             positions,
-            shape: test.shape,
-        })
+            shape,
+        }
     }
 
     fn len(&self) -> usize {
@@ -174,6 +217,7 @@ mod tests {
         CertifyConfig {
             model: PathBuf::from("machine.npz"),
             data: "mnist01".into(),
+            label: None,
             classes: [0, 1],
             n: 1.try_into().unwrap(),
             methods,

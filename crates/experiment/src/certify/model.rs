@@ -24,6 +24,8 @@ pub enum Model {
         depth: usize,
         /// `sum_i |alpha_i|`: what bounds that go term by term grow with.
         sum_abs_alpha: f64,
+        /// The class where the output is negative, and where it is positive.
+        classes: [String; 2],
         /// As it is bounded.
         machine: DenseMachine,
     },
@@ -65,8 +67,15 @@ impl Model {
 
     fn machine(path: &Path) -> Result<Self, Error> {
         let saved = SavedMachine::read(path)?;
-        let (coefficients, intercept) = saved.one_output()?;
         let refused = |why: String| Error::Setting(format!("{}: {why}", path.display()));
+        let classes: [String; 2] =
+            saved.classes.clone().try_into().map_err(|classes: Vec<String>| match classes.len() {
+                0 => refused("it was fitted to numbers; only decisions between two classes can be certified".into()),
+                count => {
+                    refused(format!("it tells {count} classes apart; only decisions between two can be certified"))
+                }
+            })?;
+        let (coefficients, intercept) = saved.one_output()?;
         let kernel = MachineKernel::parse(&saved.kernel)
             .map_err(|problem| refused(format!("its kernel is not one that can be certified: {problem}")))?;
         let architecture = match &kernel {
@@ -87,6 +96,7 @@ impl Model {
         Ok(Self::Machine {
             depth,
             sum_abs_alpha: coefficients.iter().map(|alpha| alpha.abs()).sum(),
+            classes,
             machine: DenseMachine::new(saved.inputs.view(), coefficients, intercept, Profile::new(depth)?, sigma_w)?,
         })
     }
@@ -104,6 +114,22 @@ impl Model {
         let dense = dense_relu(network.architecture()).map_err(Error::Setting)?;
         let widths = dense[..dense.len() - 1].iter().map(|(units, _)| *units).collect();
         Ok(Self::Network { initial: on_host(&network.initial())?, network: on_host(network)?, widths })
+    }
+
+    /// The class where the output is negative, and where it is positive.
+    pub fn classes(&self) -> [String; 2] {
+        match self {
+            Self::Machine { classes, .. } => classes.clone(),
+            Self::Network { .. } => ["-1", "+1"].map(String::from),
+        }
+    }
+
+    /// Number of features of a sample.
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Machine { machine, .. } => machine.features(),
+            Self::Network { network, .. } => network.features(),
+        }
     }
 
     /// The network, if it is one, less its initialisation.

@@ -88,7 +88,7 @@ fn results(certified: &Certified) -> Value {
         },
         "versions": { "widenet": env!("CARGO_PKG_VERSION") },
         "data": config.data,
-        "classes": config.classes,
+        "classes": samples.classes,
         "samples": samples.len(),
         "norm": name_of(config.norm),
         "domain": config.domain,

@@ -18,7 +18,7 @@ pub fn write(folder: &RunFolder, certified: &Certified) -> Result<(), Error> {
     let Certified { config, model, samples, .. } = certified;
     let mut report = Report::new("Certified radii", format!("{}, {}", config.model.display(), model.describe()));
     report.key_values([
-        ("samples", format!("{} of {}, evenly spaced test samples", samples.len(), config.data)),
+        ("samples", format!("{} of {}, evenly spaced", samples.len(), config.data)),
         ("norm", format!("l_{}", name_of(config.norm))),
         ("domain", config.domain.map_or("none".into(), |(low, high)| format!("[{low}, {high}]"))),
         ("accuracy", format!("{:.4}", certified.clean_accuracy())),
@@ -68,9 +68,10 @@ fn looseness(report: &mut Report, certified: &Certified) {
     let why = match model {
         Model::Machine { sum_abs_alpha, .. } => format!(
             "A bound that goes support vector by support vector gives something away at each, in proportion to \
-             |alpha|, so that it shrinks as the sum of all |alpha| grows, here {sum_abs_alpha:.3e}, however robust the \
+             |alpha|, so that it shrinks as the sum of all |alpha| grows, here {}, however robust the \
              model is. Table 3 of the paper compares models by such a bound: its ranking is one of sums of |alpha| \
-             as much as of robustness."
+             as much as of robustness.",
+            four_digits(*sum_abs_alpha)
         ),
         Model::Network { .. } => "A bound that goes neuron by neuron gives something away at each, so that it shrinks \
              as 1/\u{221a}m with the width m, while the function that the network computes converges."
@@ -88,6 +89,12 @@ fn looseness(report: &mut Report, certified: &Certified) {
         loosest.1 / attack,
         tightest.1 / attack
     ));
+}
+
+/// A positive number to four digits, without an exponent as long as it is not longer for it.
+fn four_digits(value: f64) -> String {
+    let decimals = 3 - value.log10().floor() as i32;
+    if (0..7).contains(&decimals) { format!("{value:.*}", decimals as usize) } else { format!("{value:.3e}") }
 }
 
 fn accuracy(certified: &Certified) -> Figure {
@@ -199,4 +206,16 @@ fn adversaries(certified: &Certified) -> Option<HeatMaps> {
     (!maps.panels.is_empty()).then(|| {
         maps.caption("Left of each pair a sample, right of it what the attack made of it: decided differently.")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_digits_by_hand() {
+        for (value, text) in [(189.12, "189.1"), (1.5, "1.500"), (0.01234567, "0.01235"), (7.6123e4, "7.612e4")] {
+            assert_eq!(four_digits(value), text);
+        }
+    }
 }
