@@ -217,10 +217,23 @@ mod tests {
             assert!((found.radius - expected).abs() < 1e-5, "{found:?}");
             assert!(machine.value(found.input.view()) <= 0.0);
         }
-        let threat = Threat { norm: Norm::Inf, domain: Some((0.0, 3.0)) };
-        let found = Sample::new(&machine, x.view(), threat).unwrap().attack(AttackEffort::default(), 0).unwrap();
-        assert!(found.input.iter().all(|v| (0.0..=3.0).contains(v)));
+        let threat = Threat::new(Norm::Inf);
         let sample = Sample::new(&machine, x.view(), threat).unwrap();
         assert!(attack(&sample, 1.0, x.view(), threat, AttackEffort::default(), 0.5, 0).is_none());
+    }
+
+    #[test]
+    fn the_domain_keeps_adversaries_in() {
+        // The third feature pulls to below 0, where the domain ends: without its help the boundary is farther.
+        let vectors = array![[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]];
+        let machine =
+            DenseMachine::new(vectors.view(), array![1.0, -1.0].view(), 0.0, Profile::new(1).unwrap(), 1.0).unwrap();
+        let x = array![3.0, 1.0, 0.0];
+        let [free, kept] = [None, Some((0.0, 3.0))].map(|domain| {
+            let threat = Threat { norm: Norm::Inf, domain };
+            Sample::new(&machine, x.view(), threat).unwrap().attack(AttackEffort::default(), 0).unwrap()
+        });
+        assert!(free.input[2] < 0.0 && kept.input.iter().all(|v| (0.0..=3.0).contains(v)), "{free:?} {kept:?}");
+        assert!(kept.radius > 1.05 * free.radius);
     }
 }

@@ -94,10 +94,15 @@ fn curvature(depth: usize, t: Enclosure) -> Enclosure {
 
 /// Whether `p_L` is convex on [-1, 0]: true only if shown.
 pub(crate) fn is_convex(depth: usize) -> bool {
+    positive(|t| curvature(depth, t))
+}
+
+/// Whether a function is positive on [0, pi/2]: true only if its enclosures show it.
+fn positive(f: impl Fn(Enclosure) -> Enclosure) -> bool {
     const CELLS: usize = 4096;
     // The last cell reaches beyond pi/2.
     let edge = |k: usize| (FRAC_PI_2 + 1e-9) * k as f64 / CELLS as f64;
-    (0..CELLS).all(|k| curvature(depth, Enclosure { low: edge(k), high: edge(k + 1) }).low > 0.0)
+    (0..CELLS).all(|k| f(Enclosure { low: edge(k), high: edge(k + 1) }).low > 0.0)
 }
 
 #[cfg(test)]
@@ -125,6 +130,16 @@ mod tests {
                 assert!((found.low - expected).abs() < 1e-12 && (found.high - expected).abs() < 1e-12);
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_positive_everywhere_is_refused() {
+        let less = |value: f64| move |t: Enclosure| t.minus(Enclosure { low: value, high: value });
+        assert!(positive(less(-1e-9)));
+        // Negative in the first cell, and up to the last.
+        assert!(!positive(less(1e-9)) && !positive(less(FRAC_PI_2)));
+        // Positive itself, but not shown to be.
+        assert!(!positive(|t| Enclosure { low: t.low - 1.0, high: t.high + 1.0 }));
     }
 
     #[test]

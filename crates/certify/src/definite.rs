@@ -89,6 +89,7 @@ fn start(d: usize) -> Array1<f64> {
 mod tests {
     use super::*;
     use ndarray::array;
+    use rand::{RngExt, SeedableRng};
 
     #[test]
     fn shifts_by_hand() {
@@ -102,5 +103,28 @@ mod tests {
         let shift = semidefinite_shift(&array![[-1.0, 0.0], [0.0, -4.0]], array![1.0, 4.0].view()).unwrap();
         assert!(shift[0] >= 1.0 && shift[0] < 1.06 && (shift[1] - 4.0 * shift[0]).abs() < 1e-14);
         assert!(semidefinite_shift(&array![[f64::NAN]], array![1.0].view()).is_none());
+    }
+
+    #[test]
+    fn factorisations_tell_by_hand() {
+        // Eigenvalues 3 + k and -1 + k.
+        let q = array![[1.0, 2.0], [2.0, 1.0]];
+        assert!(passes(&q, 1.001) && !passes(&q, 0.999) && !passes(&q, f64::NAN));
+    }
+
+    /// Eigenvalues so close that the estimate falls short: the factorisation has to tell.
+    #[test]
+    fn shifts_are_large_enough_where_estimates_are_not() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(4);
+        for _ in 0..5 {
+            let q = Array2::from_shape_fn((150, 150), |_| random.random_range(-1.0..1.0));
+            let q = &q + &q.t();
+            let shape = Array1::from_shape_fn(150, |_| random.random_range(0.5..2.0));
+            let shift = semidefinite_shift(&q, shape.view()).unwrap();
+            let shifted = faer::Mat::from_fn(150, 150, |i, j| q[[i, j]] + if i == j { shift[i] } else { 0.0 });
+            let values = shifted.self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
+            let (least, most) = (values[0], values[149]);
+            assert!(least > -1e-13 * most && least < 0.06 * most, "{least} {most}");
+        }
     }
 }
