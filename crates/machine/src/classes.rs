@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use ndarray::Array2;
+
 use crate::error::MachineError;
 
 /// The classes that occur among labels, in order, and the class of every sample.
@@ -59,10 +61,22 @@ impl Classes {
         self.names.len()
     }
 
+    /// The labels of machines that each tell a class from the rest: +1 for the class, else -1, a column per class,
+    /// `[n, c]`. Two classes have one column, +1 for the second.
+    pub fn signs(&self) -> Array2<f64> {
+        let first = usize::from(self.count() == 2);
+        Array2::from_shape_fn((self.of.len(), self.count() - first), |(i, k)| sign(self.of[i] == k + first))
+    }
+
     /// The position of a label's class among names in order, if it is one of them.
     pub fn position(names: &[String], label: &str) -> Option<usize> {
         names.iter().position(|name| compare(name, label).is_eq())
     }
+}
+
+/// +1 or -1.
+pub(crate) fn sign(positive: bool) -> f64 {
+    if positive { 1.0 } else { -1.0 }
 }
 
 /// Numbers by value, before words in their own order.
@@ -80,6 +94,7 @@ fn compare(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::array;
 
     #[test]
     fn spellings_of_one_number_are_one_class() {
@@ -96,6 +111,13 @@ mod tests {
         let classes = Classes::new(&["nan", "b", "3", "B"]).unwrap();
         assert_eq!(classes.names(), ["3", "B", "b", "nan"]);
         assert_eq!((classes.count(), classes.of()), (4, [3, 2, 0, 1].as_slice()));
+    }
+
+    #[test]
+    fn signs_by_hand() {
+        let signs = |labels: &[&str]| Classes::new(labels).unwrap().signs();
+        assert_eq!(signs(&["b", "a", "b"]), array![[1.0], [-1.0], [1.0]]);
+        assert_eq!(signs(&["1", "3", "2"]), array![[1.0, -1.0, -1.0], [-1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]]);
     }
 
     #[test]

@@ -146,6 +146,12 @@ pub enum MachineError {
         /// The value given.
         lambda_mean: f64,
     },
+    /// Conjugate gradients without regularisation.
+    #[error("lambda_mean is 0: conjugate gradients need a regularisation > 0")]
+    Unregularised,
+    /// A direction in which a kernel's quadratic form is not positive.
+    #[error("the kernel is not positive semidefinite: with its regularisation it has a direction of curvature {0:.3e}")]
+    Curvature(f64),
     /// A hard margin where there is none.
     #[error(
         "the classes could not be separated (smallest y g(x) after {iterations} iterations: {margin}): the hard margin \

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, aview1};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Sigmoid;
-use crate::classes::Classes;
+use crate::classes::{Classes, sign};
 use crate::duality::Objectives;
 use crate::error::MachineError;
 use crate::loss::LossConfig;
@@ -72,10 +72,16 @@ impl Machines {
         options: &Options,
     ) -> Result<Self, MachineError> {
         let solutions = solver::solve_columns(gram, targets, loss, objective, options)?;
-        let mut machines = Self::empty(Task::Regression, targets.nrows());
-        let all: Vec<usize> = (0..targets.nrows()).collect();
+        Ok(Self::of_solutions(Task::Regression, &solutions))
+    }
+
+    /// Solutions over the same training samples, one per output.
+    pub fn of_solutions(task: Task, solutions: &[Solution]) -> Self {
+        let n = solutions.first().map_or(0, |solution| solution.coefficients.len());
+        let mut machines = Self::empty(task, n);
+        let all: Vec<usize> = (0..n).collect();
         solutions.iter().for_each(|solution| machines.push(solution, &all));
-        Ok(machines)
+        machines
     }
 
     /// Classification, with any loss; the labels of each output are -1 and +1. Every output has the `lambda` of the
@@ -196,17 +202,9 @@ struct Problem {
 impl Problem {
     fn all(classes: &Classes, scheme: Scheme) -> Vec<Self> {
         let (of, count) = (classes.of(), classes.count());
-        let sign = |positive: bool| if positive { 1.0 } else { -1.0 };
         let all: Vec<usize> = (0..of.len()).collect();
         match (count, scheme) {
-            (2, _) => {
-                let labels = Array2::from_shape_fn((all.len(), 1), |(i, _)| sign(of[i] == 1));
-                vec![Self { samples: all, labels }]
-            }
-            (_, Scheme::OneVersusRest) => {
-                let labels = Array2::from_shape_fn((all.len(), count), |(i, class)| sign(of[i] == class));
-                vec![Self { samples: all, labels }]
-            }
+            (2, _) | (_, Scheme::OneVersusRest) => vec![Self { samples: all, labels: classes.signs() }],
             (_, Scheme::OneVersusOne) => {
                 let problem = |(a, b)| {
                     let samples: Vec<usize> = all.iter().copied().filter(|&i| of[i] == a || of[i] == b).collect();

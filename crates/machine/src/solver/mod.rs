@@ -2,14 +2,17 @@
 
 mod box_dual;
 mod cholesky;
+mod conjugate_gradients;
 mod dual_coordinate_descent;
 mod newton;
+mod pivoted_cholesky;
 mod ridge;
 mod sequential_minimal_optimisation;
 mod solution;
 mod working_set;
 
 pub(crate) use cholesky::Cholesky;
+pub use conjugate_gradients::{KernelRows, conjugate_gradients};
 pub use ridge::Ridge;
 pub use solution::{Solution, Stop};
 
@@ -46,7 +49,7 @@ impl Default for Options {
 /// | hinge | soft-margin SVM | dual coordinate descent, or SMO with an intercept | hard-margin SVM |
 /// | squared hinge | 2-norm soft-margin SVM | the same | hard-margin SVM |
 /// | epsilon-insensitive | support vector regression | the same | refused |
-/// | squared | kernel ridge regression | Cholesky | kernel regression |
+/// | squared | kernel ridge regression | Cholesky, or [`conjugate_gradients`] beyond memory | kernel regression |
 /// | logistic | logistic regression | Newton | refused |
 ///
 /// That the kernel is positive semidefinite is taken for granted where it costs more than the solution to know: see
