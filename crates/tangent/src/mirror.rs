@@ -18,7 +18,7 @@ pub(crate) fn mirror<T: Real>(matrix: ArrayViewMut2<T>) {
 }
 
 /// `to = from^T`, by blocks that fit the cache.
-fn transpose<T: Real>(from: ArrayView2<T>, mut to: ArrayViewMut2<T>) {
+pub(crate) fn transpose<T: Real>(from: ArrayView2<T>, mut to: ArrayViewMut2<T>) {
     const BLOCK: usize = 32;
     let axis = if from.nrows() >= from.ncols() { 0 } else { 1 };
     let length = from.len_of(Axis(axis));

@@ -8,17 +8,17 @@ mod pool;
 mod program;
 mod series;
 
-use ndarray::{Array1, Array2, ArrayView2, CowArray, Ix2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
 use rayon::prelude::*;
 use widenet_model::Architecture;
 
 use self::image::Image;
 use self::marginals::{Cross, Own, Slots};
 use self::program::Program;
+use crate::blocks;
 use crate::error::{KernelError, check_samples};
 use crate::kernel::Kernel;
-use crate::mirror::mirror;
-use crate::product::{product, product_lower};
+use crate::product::product_block;
 use widenet_model::host::Real;
 
 /// Which kernel of the infinitely wide network.
@@ -86,9 +86,9 @@ pub struct LimitKernel {
     program: Program,
 }
 
-/// Columns of one row that a thread takes at a time: pairs of vectors are cheap, pairs of images are not.
-const DENSE_TASK: usize = 1024;
-const IMAGE_TASK: usize = 8;
+/// Rows and columns of a block that a core fills, of pairs of vectors and of images.
+const DENSE_BLOCK: usize = 240;
+const IMAGE_BLOCK: usize = 8;
 
 /// Entries that go through all layers together; they fit the nearest cache.
 const RUN: usize = 256;
@@ -142,11 +142,10 @@ impl LimitKernel {
         }
         let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
         let (left, right) = (Samples::new(self, &a), Samples::new(self, &b));
-        let entries = gram.as_slice_mut().expect("just allocated in row-major order");
-        if self.program.image.is_empty() {
-            product(1.0 / self.program.channels as f64, left.rows, right.rows, a.ncols(), entries);
-        }
-        entries.par_chunks_mut(b.nrows()).enumerate().for_each(|(i, row)| self.fill_row(&left, i, &right, row));
+        let side = self.side(a.nrows().max(b.nrows()));
+        blocks::rectangle(gram.view_mut(), side, &|corner, block| {
+            self.fill(&left, &right, corner, block, |_| usize::MAX)
+        });
         gram
     }
 
@@ -157,39 +156,63 @@ impl LimitKernel {
         }
         let a = a.as_standard_layout();
         let samples = Samples::new(self, &a);
-        let entries = gram.as_slice_mut().expect("just allocated in row-major order");
-        if self.program.image.is_empty() {
-            product_lower(1.0 / self.program.channels as f64, samples.rows, a.ncols(), entries);
-        }
-        entries.par_chunks_mut(a.nrows()).enumerate().for_each(|(i, row)| {
-            self.fill_row(&samples, i, &samples, &mut row[..i]);
-            row[i] = samples.diagonal[i];
+        blocks::symmetric(gram.view_mut(), self.side(a.nrows()), &|corner, block| {
+            self.fill(&samples, &samples, corner, block, |i| i);
         });
-        mirror(gram.view_mut());
+        gram.diag_mut().assign(&ArrayView1::from(&samples.diagonal));
         gram
     }
 
-    /// The kernel of sample `i` on the left with the first samples on the right. For vectors, `row` holds `<x, x'> / d`.
-    fn fill_row<T: Real>(&self, left: &Samples<T>, i: usize, right: &Samples<T>, row: &mut [T]) {
-        let task = if self.program.image.is_empty() { DENSE_TASK } else { IMAGE_TASK };
-        row.par_chunks_mut(task).enumerate().for_each(|(index, entries)| {
-            let broadcast = left.broadcast(i, RUN.min(entries.len()));
-            let mut arguments = Cross { left: &broadcast, right: &right.slots };
-            for (run, s) in entries.chunks_mut(RUN).enumerate() {
-                let start = index * task + run * RUN;
-                let mut buffer = [T::zero(); RUN];
-                let t = &mut buffer[..s.len()];
-                if let Some(image) = left.images.get(i) {
-                    for (image_right, (s, t)) in right.images[start..].iter().zip(s.iter_mut().zip(t.iter_mut())) {
-                        (*s, *t) = image.pair(image_right, &self.program);
-                    }
-                }
-                dense::advance(&self.program.dense, &mut arguments, start, s, t);
-                if self.kind == LimitKind::Ntk {
-                    s.copy_from_slice(t);
+    /// Rows and columns of a block: what fits the nearer caches, and enough blocks for every core. Pairs of vectors are
+    /// cheap, pairs of images are not.
+    fn side(&self, samples: usize) -> usize {
+        if self.program.image.is_empty() {
+            samples.div_ceil(4 * rayon::current_num_threads()).clamp(48, DENSE_BLOCK)
+        } else {
+            IMAGE_BLOCK
+        }
+    }
+
+    /// A block, in row `i` the columns before `end(i)` of the whole matrix.
+    fn fill<T: Real>(
+        &self,
+        left: &Samples<T>,
+        right: &Samples<T>,
+        [i0, j0]: [usize; 2],
+        block: &mut Array2<T>,
+        end: impl Fn(usize) -> usize,
+    ) {
+        let (rows, columns) = block.dim();
+        let entries = block.as_slice_mut().expect("row-major");
+        if self.program.image.is_empty() {
+            let (a, b) = (left.rows(i0, rows), right.rows(j0, columns));
+            product_block(1.0 / self.program.channels as f64, a, b, self.program.channels, entries);
+        }
+        for (i, row) in (i0..).zip(entries.chunks_mut(columns)) {
+            let count = end(i).saturating_sub(j0).min(columns);
+            self.fill_row(left, i, right, j0, &mut row[..count]);
+        }
+    }
+
+    /// The kernel of sample `i` on the left with those from `start` on, on the right. For vectors, `row` holds
+    /// `<x, x'> / d`.
+    fn fill_row<T: Real>(&self, left: &Samples<T>, i: usize, right: &Samples<T>, start: usize, row: &mut [T]) {
+        let broadcast = left.broadcast(i, RUN.min(row.len()));
+        let mut arguments = Cross { left: &broadcast, right: &right.slots };
+        for (run, s) in row.chunks_mut(RUN).enumerate() {
+            let start = start + run * RUN;
+            let mut buffer = [T::zero(); RUN];
+            let t = &mut buffer[..s.len()];
+            if let Some(image) = left.images.get(i) {
+                for (image_right, (s, t)) in right.images[start..].iter().zip(s.iter_mut().zip(t.iter_mut())) {
+                    (*s, *t) = image.pair(image_right, &self.program);
                 }
             }
-        });
+            dense::advance(&self.program.dense, &mut arguments, start, s, t);
+            if self.kind == LimitKind::Ntk {
+                s.copy_from_slice(t);
+            }
+        }
     }
 }
 
@@ -240,6 +263,12 @@ impl<'a, T: Real> Samples<'a, T> {
         dense::advance(&program.dense, &mut own, 0, &mut s, &mut t);
         let diagonal = if kernel.kind == LimitKind::Ntk { t } else { s };
         Self { rows, images, slots: own.0, diagonal }
+    }
+
+    /// `count` samples from one on, row-major.
+    fn rows(&self, from: usize, count: usize) -> &'a [T] {
+        let features = self.rows.len() / self.diagonal.len();
+        &self.rows[from * features..][..count * features]
     }
 
     /// The marginals of one sample, repeated over so many lanes.
