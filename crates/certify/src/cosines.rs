@@ -118,22 +118,23 @@ impl Cosines {
         let c = self.least_cosine(r1, r2);
         let s = ((1.0 - c) * (1.0 + c)).max(0.0).sqrt();
         let slack = self.slack / r1 + 64.0 * EPS;
-        let (inverse1, inverse2) = (1.0 / r1, 1.0 / r2);
+        let (inverse1, inverse2, inverse) = (1.0 / r1, 1.0 / r2, 1.0 / self.middle);
         for i in 0..self.dots.len() {
             let (least, most) = (self.dots[i] - self.reach[i], self.dots[i] + self.reach[i]);
             let mut low = (least * inverse1).min(least * inverse2);
             let mut high = (most * inverse1).max(most * inverse2);
-            let t = self.dots[i] / self.middle;
+            let t = self.dots[i] * inverse;
             let sway = self.sway[i] * inverse1;
             low = low.max(t.min(t * c) - sway);
             high = high.min(t.max(t * c) + sway);
             if c > -1.0 {
-                let side = (1.0 - t * t).max(0.0).sqrt() * s;
+                let root = (1.0 - t * t).max(0.0).sqrt();
+                let side = root * s + root_slack(root);
                 if t > -c {
-                    low = low.max(t * c - side - root_slack(t));
+                    low = low.max(t * c - side);
                 }
                 if t < c {
-                    high = high.min(t * c + side + root_slack(t));
+                    high = high.min(t * c + side);
                 }
             }
             let low = (low - slack).clamp(-1.0, 1.0);
@@ -155,11 +156,9 @@ impl Cosines {
     }
 }
 
-/// What rounding of `t` may do to `sqrt(1 - t^2)`.
-fn root_slack(t: f64) -> f64 {
-    let gap = 1.0 - t * t;
-    let rounding = 1e-12;
-    if gap > 1e-6 { rounding / gap.sqrt() } else { rounding.sqrt() }
+/// What rounding of `t` may do to `sqrt(1 - t^2)`: at most 1e-12 to the square.
+fn root_slack(root: f64) -> f64 {
+    if root > 1e-3 { 1e-12 / root } else { 1e-6 }
 }
 
 #[cfg(test)]

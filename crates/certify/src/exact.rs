@@ -103,7 +103,7 @@ impl Exact {
     }
 
     /// `pi - arccos u`, from whichever half of the angle is small.
-    fn rest(self) -> Self {
+    pub fn rest(self) -> Self {
         let one = Self::from(1.0);
         let half = |v: Self| {
             let t = (v * 0.5.into()).sqrt().arcsin();

@@ -14,16 +14,33 @@ use crate::region::{EPS, Region};
 /// `|x| p(u)` is least at the least `p` times the least norm when that is >= 0, and times the largest norm otherwise.
 pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region, cosines: &Cosines) -> f64 {
     let (r1, r2) = region.norm_range();
-    let (mut sum, mut size, mut slack) = (0.0, 0.0, 0.0);
+    // Where the profile is increasing its value at one end is what counts: all of those at once. The others one by one.
+    let mut values = Vec::with_capacity(machine.support());
+    let mut others = Vec::new();
+    let mut roundings = Vec::with_capacity(machine.support());
     cosines.for_each((r1, r2), |i, (low, high)| {
-        let weight = sign * machine.weights[i];
-        let (value, rounding) =
-            if weight >= 0.0 { least(machine.profile, low, high) } else { most(machine.profile, low, high) };
+        let below = sign * machine.weights[i] >= 0.0;
+        let end = if below { low } else { high };
+        values.push(end);
+        if low >= 0.0 {
+            roundings.push(machine.profile.rounding(end));
+        } else {
+            let (value, rounding) =
+                if below { least(machine.profile, low, high) } else { most(machine.profile, low, high) };
+            others.push((i, value));
+            roundings.push(rounding);
+        }
+    });
+    machine.profile.values(&mut values);
+    others.into_iter().for_each(|(i, value)| values[i] = value);
+    let (mut sum, mut size, mut slack) = (0.0, 0.0, 0.0);
+    for ((weight, value), rounding) in machine.weights.iter().zip(values).zip(roundings) {
+        let weight = sign * weight;
         let term = if (weight >= 0.0) == (value >= 0.0) { value * r1 } else { value * r2 };
         sum += weight * term;
         size += (weight * term).abs();
         slack += weight.abs() * rounding * r2;
-    });
+    }
     // Rounding: the profile's own, and a sum of n terms with two products each and the intercept, (n + 3) eps/2 of their
     // size; both more than once, for their own rounding.
     let count = machine.support() as f64;
@@ -32,21 +49,12 @@ pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region,
 
 /// The largest value of the convex profile on a range, which is at an end, and its rounding.
 fn most(profile: Profile, low: f64, high: f64) -> (f64, f64) {
-    let last = (profile.value(high), profile.rounding(high));
-    if low >= 0.0 {
-        // Increasing there.
-        return last;
-    }
-    (last.0.max(profile.value(low)), last.1.max(profile.rounding(low)))
+    (profile.value(low).max(profile.value(high)), profile.rounding(low).max(profile.rounding(high)))
 }
 
 /// The least value of the convex profile on a range, or a little less, and its rounding.
 fn least(profile: Profile, low: f64, high: f64) -> (f64, f64) {
-    let first = profile.value(low);
-    if low >= 0.0 {
-        return (first, profile.rounding(low));
-    }
-    let last = profile.value(high);
+    let (first, last) = (profile.value(low), profile.value(high));
     let rounding = profile.rounding(low).max(profile.rounding(high));
     // Anywhere, p is above its tangents: the tangents at both ends cross below it.
     let edge = 1e-9;
@@ -90,31 +98,33 @@ pub(crate) fn published_bound(
     let rho = (x.len() as f64).sqrt() * delta;
     let size = norm(x);
     let (r1, r2) = ((size - rho).max(0.0), size + rho);
-    let h = |u: f64| 2.0 * u * (PI - u.acos()) + (1.0 - u * u).sqrt();
-    let mut sum = 0.0;
-    for (&dot, &weight) in dots.iter().zip(&machine.weights) {
+    let (inverse1, inverse2) = (1.0 / r1, 1.0 / r2);
+    // h/pi. Where it is increasing one end is enough, and all of those ends are taken at once.
+    let profile = machine.profile;
+    let mut values = vec![0.0; dots.len()];
+    let mut others = Vec::new();
+    for (i, ((value, &dot), &weight)) in values.iter_mut().zip(dots).zip(&machine.weights).enumerate() {
         let (low, high) = (dot - rho, dot + rho);
-        let first = if low >= 0.0 { low / r2 } else { low / r1 };
-        let last = if high >= 0.0 { high / r1 } else { high / r2 }.min(1.0);
-        let weight = sign * weight / PI;
-        let (least, most) = if (0.0..=1.0).contains(&first) {
-            // Increasing there: one value is enough.
-            if weight >= 0.0 { (h(first), 0.0) } else { (0.0, h(last)) }
-        } else {
-            let (h1, h2) = (h(first), h(last));
+        let first = low * if low >= 0.0 { inverse2 } else { inverse1 };
+        let last = (high * if high >= 0.0 { inverse1 } else { inverse2 }).min(1.0);
+        let below = sign * weight >= 0.0;
+        *value = if below { first } else { last };
+        if !(0.0..=1.0).contains(&first) {
             // PyTorch's min and max hand on what is not a number.
-            if h1.is_nan() || h2.is_nan() {
+            if !(-1.0..=1.0).contains(&first) || last.is_nan() || last < -1.0 {
                 return f64::NAN;
             }
-            (if first <= LEAST_AT && LEAST_AT <= last { LEAST } else { h1.min(h2) }, h1.max(h2))
-        };
-        sum += weight
-            * if weight >= 0.0 {
-                least * if least >= 0.0 { r1 } else { r2 }
-            } else {
-                most * if most >= 0.0 { r2 } else { r1 }
-            };
+            let (h1, h2) = (profile.value(first), profile.value(last));
+            let least = if first <= LEAST_AT && LEAST_AT <= last { LEAST / PI } else { h1.min(h2) };
+            others.push((i, if below { least } else { h1.max(h2) }));
+        }
     }
+    profile.values(&mut values);
+    others.into_iter().for_each(|(i, value)| values[i] = value);
+    let sum: f64 = machine.weights.iter().zip(values).fold(0.0, |sum, (weight, value)| {
+        let weight = sign * weight;
+        sum + weight * value * if (weight >= 0.0) == (value >= 0.0) { r1 } else { r2 }
+    });
     sum + sign * machine.intercept
 }
 

@@ -48,7 +48,8 @@
 //! certified. Assumed is that:
 //! - `f64` arithmetic is IEEE 754 with rounding to nearest, and sums of `n` terms are off by at most `n` units of
 //!   rounding of the sum of the absolute terms, in whatever order they are added;
-//! - `acos`, `sqrt`, `sin` and `cos` of the platform are right to within 4 units in the last place;
+//! - `sqrt` is rounded correctly, as IEEE 754 wants it; `acos`, `sin` and `cos` of the platform, which the check of
+//!   convexity takes, are right to within 4 units in the last place;
 //! - a Cholesky factorisation that runs to its end means what Rump's theorem says it means.
 //!
 //! The unit vectors of the support vectors and their coefficients are rounded once, when a [`DenseMachine`] is made:
@@ -58,6 +59,7 @@
 //! Power series with coefficients >= 0 make every derivative of [`Profile`] increasing on [0, 1]; that is proved where
 //! it is defined. Convexity on [-1, 0] is checked by interval arithmetic whenever a profile is made.
 
+mod arccos;
 mod attack;
 mod certifier;
 mod convexity;

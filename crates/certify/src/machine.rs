@@ -66,7 +66,9 @@ impl DenseMachine {
         let depth = profile.depth() as i32;
         let scale = sigma_w.powi(2 * (depth + 1)) / (2f64.powi(depth) * vectors.ncols() as f64);
         let norms = vectors.map_axis(Axis(1), norm);
-        let kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > 0.0 && coefficients[i] != 0.0).collect();
+        let mut kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > 0.0 && coefficients[i] != 0.0).collect();
+        // One sign after the other: every bound asks for it, and processors guess what does not change.
+        kept.sort_by_key(|&i| coefficients[i] < 0.0);
         let mut directions = vectors.select(Axis(0), &kept);
         let norms = norms.select(Axis(0), &kept);
         directions.axis_iter_mut(Axis(0)).zip(&norms).for_each(|(mut row, n)| row /= *n);
@@ -96,9 +98,9 @@ impl DenseMachine {
         if norm == 0.0 {
             return self.intercept;
         }
-        let sum: f64 = Zip::from(dots)
-            .and(&self.weights)
-            .fold(0.0, |sum, &a, &w| sum + w * self.profile.value((a / norm).clamp(-1.0, 1.0)));
+        let mut values = dots.mapv(|dot| (dot / norm).clamp(-1.0, 1.0));
+        self.profile.values(values.as_slice_mut().expect("contiguous"));
+        let sum = values.dot(&self.weights);
         norm * sum + self.intercept
     }
 
