@@ -87,6 +87,98 @@ fn libsvm_files_and_values_too() {
     assert!(error < 0.1, "{error}");
 }
 
+/// A test image's decision value, and the share of right classes.
+fn predict_images(folder: &Path, machine: &str) -> (f64, f64) {
+    let predicted = json(widenet(folder, &["predict", machine, "mnist01", "--n", "40", "--force", "--json"]));
+    assert_eq!(predicted["samples"], 40);
+    let text = std::fs::read_to_string(folder.join("predictions.csv")).unwrap();
+    let first = text.lines().nth(1).unwrap().split(',').nth(1).unwrap().parse().unwrap();
+    (first, predicted["score"]["accuracy"].as_f64().unwrap())
+}
+
+#[test]
+fn images_are_fitted_from_a_configuration_or_a_saved_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
+    let fit = |more: &[&str]| widenet(path, &[&["fit", "mnist01", "--n", "60", "--c", "1", "--json"], more].concat());
+    let config = config.to_str().unwrap();
+    let fitted = json(fit(&["--config", config, "--libsvm", "a.model"]));
+    assert_eq!((&fitted["samples"], &fitted["classes"]), (&60.into(), &serde_json::json!(["0", "1"])));
+    let (output, accuracy) = predict_images(path, "machine.npz");
+    assert!(accuracy > 0.9, "{accuracy}");
+
+    let model = std::fs::read_to_string(path.join("a.model")).unwrap();
+    assert!(
+        model.starts_with("svm_type c_svc\nkernel_type precomputed\nnr_class 2\n") && model.contains("\nlabel 1 0\n")
+    );
+    let support = model.lines().filter(|line| line.contains(" 0:")).count();
+    assert_eq!(fitted["support"], support);
+
+    // The same kernel from a file: of one hidden layer, whose width does not matter.
+    let kernel = ["kernel", "--config", config, "--n", "60", "--out", "k.npz", "--json"];
+    json(widenet(path, &kernel));
+    let same = json(fit(&["--gram", "k.npz", "--out", "b.npz"]));
+    let primal = |document: &Value| document["outputs"][0]["primal"].as_f64().unwrap();
+    assert!((primal(&same) / primal(&fitted) - 1.0).abs() < 1e-7);
+    assert!((predict_images(path, "b.npz").0 - output).abs() < 1e-4);
+    // A network's own.
+    json(widenet(
+        path,
+        &["kernel", "--arch", "mlp = { hidden = [1] }", "--width", "64", "--n", "60", "--out", "w.npz", "--json"],
+    ));
+    json(fit(&["--gram", "w.npz", "--out", "c.npz"]));
+    assert!(predict_images(path, "c.npz").1 > 0.9);
+
+    fails(
+        widenet(path, &["fit", "mnist01", "--n", "50", "--c", "1", "--gram", "k.npz", "--force"]),
+        1,
+        "other samples",
+    );
+    fails(fit(&["--gram", "k.npz", "--label", "x", "--force"]), 2, "mnist01 is no table");
+    fails(fit(&["--arch", ARCH, "--out", "d.npz", "--libsvm", "a.model"]), 1, "a.model: exists");
+}
+
+#[test]
+fn a_machine_that_was_trained_predicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
+    let sets = ["training.steps=50", "data.train=60", "data.test=40", "architecture.mlp.hidden=[32]"];
+    let mut arguments = vec!["train", config.to_str().unwrap(), "--out", "run", "--json"];
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let trained = json(widenet(folder.path(), &arguments));
+    let (output, accuracy) = predict_images(folder.path(), "run/machine.npz");
+    assert_eq!(trained["machine"]["test_accuracy"], accuracy);
+    // The first test image's output when training ended.
+    let dynamics = std::fs::read_to_string(folder.path().join("run/dynamics.csv")).unwrap();
+    let column = dynamics.lines().next().unwrap().split(',').position(|name| name == "machine_probe_0").unwrap();
+    let last: f64 = dynamics.lines().last().unwrap().split(',').nth(column).unwrap().parse().unwrap();
+    assert!((output - last).abs() < 1e-12 && output != 0.0, "{output}, but {last}");
+}
+
+#[test]
+fn ridge_without_the_matrix_is_ridge() {
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path());
+    let common = ["--arch", ARCH, "--loss", "squared", "--lambda-mean", "1e-3", "--intercept", "--force", "--json"];
+    let cases: [&[&str]; 2] = [&["values.csv", "--label", "1"], &["a.csv", "--multiclass", "one-versus-rest"]];
+    for case in cases {
+        let fit = |solver: &str| json(widenet(folder.path(), &[&["fit", "--solver", solver], case, &common].concat()));
+        let (exact, iterated) = (fit("exact"), fit("conjugate-gradients"));
+        assert_eq!(exact["task"], iterated["task"]);
+        for (a, b) in exact["outputs"].as_array().unwrap().iter().zip(iterated["outputs"].as_array().unwrap()) {
+            assert_eq!(b["stop"], "Converged");
+            assert!((a["primal"].as_f64().unwrap() / b["primal"].as_f64().unwrap() - 1.0).abs() < 1e-7);
+        }
+    }
+    let refused = |more: &[&str]| {
+        let common = ["fit", "a.csv", "--arch", ARCH, "--c", "1", "--solver", "conjugate-gradients", "--force"];
+        widenet(folder.path(), &[&common, more].concat())
+    };
+    fails(refused(&[]), 2, "is for --loss squared");
+    fails(refused(&["--loss", "squared", "--multiclass", "one-versus-one"]), 2, "by --multiclass one-versus-rest");
+}
+
 #[test]
 fn what_is_wrong_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -98,6 +190,9 @@ fn what_is_wrong_is_told_in_one_line() {
     fails(fit(&["a.csv", "--c", "1", "--loss", "squared"]), 1, "label \"north\" is not a finite number");
     fails(fit(&["a.csv", "--c", "1", "--loss", "squared", "--probabilities"]), 2, "--probabilities");
     fails(fit(&["a.csv", "--c", "1", "--epsilon", "0.1"]), 2, "--epsilon is for");
+    fails(fit(&["a.csv", "--c", "1", "--classes", "0,1"]), 2, "--classes is for images");
+    fails(fit(&["a.csv", "--c", "1", "--n", "31"]), 1, "30 samples, but 31 are wanted");
+    fails(fit(&["a.csv", "--c", "1", "--libsvm", "a.model"]), 2, "LIBSVM's labels are whole numbers");
     std::fs::write(folder.path().join("machine.npz"), "no machine").unwrap();
     fails(fit(&["a.csv", "--c", "1"]), 1, "machine.npz: exists");
     fails(widenet(folder.path(), &["predict", "machine.npz", "a.csv"]), 1, "not a whole machine");

@@ -1,8 +1,6 @@
 """Model files in LIBSVM's format, of scikit-learn's machines on the data sets of multiclass.json.
 
     python tests/reference/libsvm.py          # numpy, scikit-learn; writes libsvm.json beside this file
-    python tests/reference/libsvm.py check MODEL SET
-                                              # decision values of a model file, beside scikit-learn's: the largest difference
 
 Written and read as LIBSVM's own svm_save_model and svm_load_model do: a sample of class p has a coefficient against every
 other class, a pair's decision value is positive for its first class. The second set is reduced to two classes, whose
@@ -10,7 +8,6 @@ decision value is positive for the larger label with scikit-learn.
 """
 
 import json
-import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -67,11 +64,6 @@ def decision(text, K):
 
 
 def main():
-    if sys.argv[1:2] == ["check"]:
-        K, y = next((K, y) for name, K, y in sets() if name == sys.argv[3])
-        theirs = svc(K, y).decision_function(K).reshape(len(K), -1)
-        print(np.abs(decision(Path(sys.argv[2]).read_text(), K) - theirs).max())
-        return
     entries = []
     for name, K, y in sets():
         model = svc(K, y)

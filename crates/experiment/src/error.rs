@@ -31,6 +31,9 @@ pub enum Error {
     /// A machine on disk.
     #[error(transparent)]
     SavedMachine(#[from] widenet_machine::SavedMachineError),
+    /// A machine that LIBSVM does not have.
+    #[error("--libsvm: {0}")]
+    Libsvm(#[from] widenet_machine::LibsvmError),
     /// Something that cannot be certified.
     #[error(transparent)]
     Certify(#[from] widenet_certify::CertifyError),
@@ -98,7 +101,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
-            Error::Certify(_) => 2,
+            Error::Certify(_) | Error::Libsvm(_) => 2,
             Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
         }

@@ -1,6 +1,8 @@
-//! `widenet fit`: an exact kernel machine on a table, saved so that `widenet predict` can use it.
+//! `widenet fit`: an exact kernel machine on samples, saved so that `widenet predict` can use it.
 
+mod kernel;
 mod predict;
+mod samples;
 
 pub(crate) use predict::{PredictArgs, predict_command};
 
@@ -8,49 +10,46 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use ndarray::Array2;
+use ndarray::{Array2, Axis, stack};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
-use widenet_data::Table;
 use widenet_machine::{
-    Classes, EpsilonInsensitive, Labels, LossConfig, Machines, Objective, Options, SavedMachine, Scheme, Task,
-    calibrate, deal,
+    Classes, EpsilonInsensitive, Labels, LossConfig, Machines, Objective, Options, SavedMachine, Scheme, Sigmoid, Task,
+    calibrate, conjugate_gradients, deal,
 };
-use widenet_model::{ArchitectureConfig, Purpose, Shape, stream};
+use widenet_model::{Purpose, stream};
 
 use crate::backend::Backend;
-use crate::config::{defaults, parse};
+use crate::config::defaults;
 use crate::error::Error;
 use crate::gram_file::hash;
-use crate::kernel::KernelKind;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::{refuse_existing, write_whole};
+use kernel::{KernelSource, Rows};
+use samples::{SampleArgs, Samples};
 
 /// Folds of the cross-validation that probabilities come from, as in LIBSVM.
 const FOLDS: usize = 5;
 
-/// Fit a kernel machine exactly to a table and save it
+/// Rows of the kernel that precondition conjugate gradients.
+const RANK: usize = 200;
+
+/// Fit a kernel machine exactly to samples and save it
 ///
-/// The table is a CSV file (name ending in .csv) or in LIBSVM's format. With the hinge, squared hinge and
-/// logistic losses its labels are classes, any number of them; with the others they are numbers, unless
-/// --multiclass is given. Features are taken as they are: bring them to one scale first.
+/// With the hinge, squared hinge and logistic losses the labels are classes, any number of them; with the others they
+/// are numbers, unless --multiclass is given. Features are taken as they are: bring them to one scale first.
 #[derive(Args)]
 #[command(group(ArgGroup::new("regularisation").required(true).args(["lambda_mean", "c"])), after_help = "Examples:
   widenet fit iris.csv --arch 'mlp = { hidden = [1] }' --c 10 --intercept --probabilities --out iris.npz
   widenet fit heart.svm --arch 'mlp = { hidden = [1, 1] }' --loss logistic --lambda-mean 0.01
+  widenet fit mnist01 --config configs/mlp.toml --n 2000 --c 1 --libsvm digits.model
+  widenet fit big.csv --arch 'mlp = { hidden = [1] }' --loss squared --lambda-mean 1e-4 --solver conjugate-gradients
   widenet predict iris.npz new.csv --out predictions.csv")]
 pub(crate) struct FitArgs {
-    /// The table
-    data: PathBuf,
-    /// The architecture whose infinite-width kernel is taken (widths do not matter), for instance 'mlp = { hidden = [1] }'
-    #[arg(long, value_name = "TOML")]
-    arch: String,
-    /// Which kernel: all layers trained (ntk) or the last one only (nngp)
-    #[arg(long, value_enum, default_value_t)]
-    kind: KernelKind,
-    /// The label's column in a CSV file, by name or number from 1 [default: the last]
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
+    #[command(flatten)]
+    samples: SampleArgs,
+    #[command(flatten)]
+    kernel: KernelSource,
     /// What is minimised
     #[arg(long, value_enum, default_value_t)]
     loss: LossName,
@@ -66,6 +65,10 @@ pub(crate) struct FitArgs {
     /// Add a constant to the outputs, which is not regularised
     #[arg(long)]
     intercept: bool,
+    /// Exact, with the kernel's matrix in memory; or conjugate gradients, for the squared loss, with its rows computed anew in
+    /// every iteration
+    #[arg(long, value_enum, default_value_t)]
+    solver: Solver,
     /// How several classes are told apart [default: one-versus-one]
     #[arg(long, value_enum)]
     multiclass: Option<SchemeName>,
@@ -78,7 +81,10 @@ pub(crate) struct FitArgs {
     /// The machine
     #[arg(long, value_name = "FILE", default_value = "machine.npz")]
     out: PathBuf,
-    /// Replace an existing file
+    /// Also the machine in LIBSVM's model format, with the hinge loss: support vectors by position among the samples
+    #[arg(long, value_name = "FILE")]
+    libsvm: Option<PathBuf>,
+    /// Replace existing files
     #[arg(long)]
     force: bool,
     /// The results as one JSON document on stdout
@@ -94,6 +100,13 @@ enum LossName {
     EpsilonInsensitive,
     Squared,
     Logistic,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum Solver {
+    #[default]
+    Exact,
+    ConjugateGradients,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -134,53 +147,147 @@ impl FitArgs {
     }
 }
 
+/// What the labels are.
+enum Targets {
+    Classes(Classes),
+    /// `[n, 1]`.
+    Values(Array2<f64>),
+}
+
+impl Targets {
+    fn new(args: &FitArgs, loss: LossConfig, labels: &[String]) -> Result<Self, Error> {
+        if loss.loss().labels() == Labels::Classes || args.multiclass.is_some() {
+            return Ok(Targets::Classes(Classes::new(labels)?));
+        }
+        if args.probabilities {
+            return Err(Error::Setting(format!("--probabilities: the {} loss here fits numbers", loss.name())));
+        }
+        let values = numbers(&args.samples.data, labels)?;
+        Ok(Targets::Values(Array2::from_shape_vec((labels.len(), 1), values).expect("a value per sample")))
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Targets::Classes(classes) => classes.names().to_vec(),
+            Targets::Values(_) => Vec::new(),
+        }
+    }
+}
+
+/// A machine as it was fitted.
+struct Fitted {
+    machines: Machines,
+    /// On the training samples, `[n, k]`.
+    outputs: Array2<f64>,
+    sigmoids: Vec<Sigmoid>,
+    kernel_seconds: f64,
+    machine_seconds: f64,
+}
+
+impl FitArgs {
+    fn fit(
+        &self,
+        samples: &Samples,
+        targets: &Targets,
+        (kernel, stored): (&MachineKernel, Option<Array2<f64>>),
+        loss: LossConfig,
+        objective: Objective,
+    ) -> Result<Fitted, Error> {
+        let options = Options { intercept: self.intercept, ..Options::default() };
+        let n = samples.inputs.nrows();
+        if self.solver == Solver::ConjugateGradients {
+            return self.fit_by_rows(samples, targets, kernel, loss, objective, &options);
+        }
+        // The matrix, and a factor or a copy of it.
+        crate::memory::check(Backend::Flex, (2 * n as u64 * n as u64).saturating_mul(8), || format!("{n} samples"))?;
+        let started = Instant::now();
+        let gram = match stored {
+            Some(gram) => gram,
+            None => kernel.build()?.gram_symmetric(samples.inputs.view())?,
+        };
+        let kernel_seconds = started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let (gram, scheme) = (gram.view(), self.scheme());
+        let mut sigmoids = Vec::new();
+        let machines = match targets {
+            Targets::Classes(classes) => {
+                if self.probabilities {
+                    let mut order: Vec<usize> = (0..n).collect();
+                    order.shuffle(&mut stream(self.seed, Purpose::Folds, 0));
+                    let folds = deal(classes, &order, FOLDS);
+                    sigmoids = calibrate(gram, classes, scheme, loss, objective, &options, &folds)?;
+                }
+                Machines::of_classes(gram, classes, scheme, loss, objective, &options)?
+            }
+            Targets::Values(values) => Machines::of_values(gram, values.view(), loss, objective, &options)?,
+        };
+        let machine_seconds = started.elapsed().as_secs_f64();
+        let outputs = gram.dot(&machines.coefficients) + &machines.intercepts;
+        Ok(Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds })
+    }
+
+    /// Without the matrix in memory.
+    fn fit_by_rows(
+        &self,
+        samples: &Samples,
+        targets: &Targets,
+        kernel: &MachineKernel,
+        loss: LossConfig,
+        objective: Objective,
+        options: &Options,
+    ) -> Result<Fitted, Error> {
+        let refused = |why: &str| Err(Error::Setting(format!("--solver conjugate-gradients: {why}")));
+        if loss != LossConfig::Squared {
+            return refused("is for --loss squared");
+        }
+        if self.probabilities || self.kernel.gram.is_some() {
+            return refused("takes neither --probabilities nor --gram, which want the whole matrix");
+        }
+        let (task, columns) = match targets {
+            Targets::Values(values) => (Task::Regression, values.clone()),
+            Targets::Classes(classes) => match Task::of(classes.count(), self.scheme()) {
+                Task::OneVersusOne => return refused("tells several classes apart by --multiclass one-versus-rest"),
+                task => (task, classes.signs()),
+            },
+        };
+        let started = Instant::now();
+        let rows = Rows { kernel: kernel.build()?, inputs: samples.inputs.view() };
+        let solutions = conjugate_gradients(&rows, columns.view(), objective, options, RANK)?;
+        let outputs: Vec<_> = solutions.iter().map(|solution| solution.outputs.view()).collect();
+        Ok(Fitted {
+            outputs: stack(Axis(1), &outputs).expect("n outputs each"),
+            machines: Machines::of_solutions(task, &solutions),
+            sigmoids: Vec::new(),
+            kernel_seconds: 0.0,
+            machine_seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+}
+
 /// Runs the command.
 pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
-    refuse_existing(&args.out, args.force)?;
+    let files = std::iter::once(&args.out).chain(&args.libsvm);
+    files.into_iter().try_for_each(|file| refuse_existing(file, args.force))?;
     let loss = args.loss()?;
-    let classify = loss.loss().labels() == Labels::Classes || args.multiclass.is_some();
-    if args.probabilities && !classify {
-        return Err(Error::Setting(format!("--probabilities: the {} loss here fits numbers", loss.name())));
-    }
-    let architecture: ArchitectureConfig = parse(&args.arch, Path::new("--arch"))?;
-    let table = Table::read(&args.data, args.label.as_deref(), None)?;
-    let inputs = table.inputs.view();
+    let samples = args.samples.training()?;
+    let inputs = samples.inputs.view();
     let (n, d) = inputs.dim();
+    let targets = Targets::new(&args, loss, &samples.labels)?;
     let objective = args.objective(n)?;
-    let kernel = MachineKernel::Limit { kind: args.kind, architecture: architecture.build(Shape::Flat(d))? };
+    let (kernel, stored) = args.kernel.load(&samples)?;
     eprintln!("{n} samples with {d} features; {} loss, {objective}", loss.name());
-    // The matrix, and a factor or a copy of it.
-    crate::memory::check(Backend::Flex, (2 * n as u64 * n as u64).saturating_mul(8), || format!("{n} samples"))?;
-    let started = Instant::now();
-    let gram = kernel.build()?.gram_symmetric(inputs)?;
-    let kernel_seconds = started.elapsed().as_secs_f64();
-
-    let started = Instant::now();
-    let options = Options { intercept: args.intercept, ..Options::default() };
-    let (machines, classes, sigmoids) = if classify {
-        let classes = Classes::new(&table.labels)?;
-        let scheme = args.scheme();
-        let machines = Machines::of_classes(gram.view(), &classes, scheme, loss, objective, &options)?;
-        let sigmoids = if args.probabilities {
-            let mut order: Vec<usize> = (0..n).collect();
-            order.shuffle(&mut stream(args.seed, Purpose::Folds, 0));
-            let folds = deal(&classes, &order, FOLDS);
-            calibrate(gram.view(), &classes, scheme, loss, objective, &options, &folds)?
-        } else {
-            Vec::new()
-        };
-        (machines, classes.names().to_vec(), sigmoids)
-    } else {
-        let values = Array2::from_shape_vec((n, 1), numbers(&args.data, &table.labels)?).expect("a value per sample");
-        (Machines::of_values(gram.view(), values.view(), loss, objective, &options)?, Vec::new(), Vec::new())
-    };
-    let machine_seconds = started.elapsed().as_secs_f64();
-    let machine = SavedMachine::new(&machines, classes, inputs, loss, objective)?;
+    let Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds } =
+        args.fit(&samples, &targets, (&kernel, stored), loss, objective)?;
+    let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
     let machine = SavedMachine { kernel: kernel.to_toml(), samples_hash: hash(inputs), sigmoids, ..machine };
+    let libsvm = args.libsvm.as_ref().map(|path| Ok::<_, Error>((path, machine.to_libsvm()?))).transpose()?;
     write_whole(&args.out, &machine.to_npz())?;
+    if let Some((path, text)) = libsvm {
+        write_whole(path, text.as_bytes())?;
+    }
 
-    let outputs = gram.dot(&machines.coefficients) + &machines.intercepts;
-    let score = Score::of(&machine, &args.data, &table.labels, &outputs)?;
+    let score = Score::of(&machine, &args.samples.data, &samples.labels, &outputs)?;
     if args.json {
         let outcomes = machines.outcomes.iter().map(|outcome| {
             json!({ "primal": outcome.objectives.primal, "dual": outcome.objectives.dual,

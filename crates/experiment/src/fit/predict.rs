@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use widenet_data::Table;
 use widenet_machine::{SavedMachine, Task};
 
 use super::Score;
+use super::samples::SampleArgs;
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::{refuse_existing, write_whole};
@@ -15,20 +15,17 @@ use crate::run_folder::{refuse_existing, write_whole};
 /// Predict with a saved machine
 ///
 /// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
-/// and the classes' probabilities if the machine was fitted with them. Where the table has labels, it says
-/// how many are right.
+/// and the classes' probabilities if the machine was fitted with them. Where the samples have labels (a CSV file has
+/// none when it has the features' columns alone), it says how many are right.
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet predict iris.npz new.csv --out predictions.csv
-  widenet predict artifacts/quickstart/machine.npz digits.svm --json")]
+  widenet predict artifacts/quickstart/machine.npz mnist01 --json")]
 pub(crate) struct PredictArgs {
     /// The machine: a file of `widenet fit`, or machine.npz of a run of `widenet train`
     machine: PathBuf,
-    /// The table: CSV (name ending in .csv; without labels where it has the features' columns alone) or LIBSVM's format
-    data: PathBuf,
-    /// The label's column in a CSV file, by name or number from 1 [default: the last]
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
+    #[command(flatten)]
+    samples: SampleArgs,
     /// The predictions
     #[arg(long, value_name = "FILE", default_value = "predictions.csv")]
     out: PathBuf,
@@ -45,11 +42,11 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     refuse_existing(&args.out, args.force)?;
     let machine = SavedMachine::read(&args.machine)?;
     let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
-    let table = Table::read(&args.data, args.label.as_deref(), Some(machine.inputs.ncols()))?;
+    let samples = args.samples.new_ones(machine.inputs.ncols())?;
     let outputs = if machine.support.is_empty() {
-        ndarray::Array2::zeros((table.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
+        ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
-        machine.outputs(kernel.build()?.gram(table.inputs.view(), machine.inputs.view())?.view())
+        machine.outputs(kernel.build()?.gram(samples.inputs.view(), machine.inputs.view())?.view())
     };
     let probabilities = machine.probabilities(outputs.view());
 
@@ -73,17 +70,17 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
     write_whole(&args.out, &bytes)?;
 
-    let labelled = !table.labels.is_empty();
-    let score = labelled.then(|| Score::of(&machine, &args.data, &table.labels, &outputs)).transpose()?;
-    let samples = table.inputs.nrows();
+    let labelled = !samples.labels.is_empty();
+    let score = labelled.then(|| Score::of(&machine, &args.samples.data, &samples.labels, &outputs)).transpose()?;
+    let count = samples.inputs.nrows();
     if args.json {
         let document =
-            json!({ "samples": samples, "score": score.map(|score| score.to_json()), "predictions": args.out });
+            json!({ "samples": count, "score": score.map(|score| score.to_json()), "predictions": args.out });
         println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
         return Ok(());
     }
     if let Some(score) = score {
-        println!("{samples} samples: {}", score.text());
+        println!("{count} samples: {}", score.text());
     }
     println!("predictions: {}", args.out.display());
     Ok(())

@@ -105,7 +105,8 @@ pub(crate) struct KernelArgs {
     json: bool,
 }
 
-fn classes(text: &str) -> Result<[u8; 2], String> {
+/// Two digits of a set of images.
+pub(crate) fn classes(text: &str) -> Result<[u8; 2], String> {
     let digits = text.split_once(',').and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
     digits.ok_or("two digits, such as 3,8".into())
 }

@@ -33,7 +33,7 @@ use crate::memory::readable;
 use crate::run_folder::refuse_existing;
 use crate::train::Finished;
 
-pub(crate) use command::{KernelArgs, kernel_command};
+pub(crate) use command::{KernelArgs, classes, kernel_command};
 use partial::{Job, Partial};
 use tiling::{Tiling, ranges};
 
