@@ -1,5 +1,6 @@
 //! What is checked before a machine is trained.
 
+use faer::traits::pulp::Arch;
 use faer::{Mat, Side};
 use ndarray::{ArrayView1, ArrayView2};
 use rayon::prelude::*;
@@ -63,33 +64,93 @@ const ASYMMETRY: f64 = 1e-8;
 ///
 /// Names the entry at fault.
 pub fn check_kernel(gram: ArrayView2<f64>) -> Result<(), MachineError> {
-    let not_finite = (0..gram.nrows())
-        .into_par_iter()
-        .find_map_first(|i| gram.row(i).iter().position(|value| !value.is_finite()).map(|j| (i, j)));
-    if let Some((row, column)) = not_finite {
+    let Extremes { entry: scale, difference, zero } = Extremes::of(gram);
+    // What is at fault is looked for when something is.
+    let pairs = |below: fn(usize, usize) -> bool| {
+        (0..gram.nrows()).flat_map(move |i| (0..gram.ncols()).take_while(move |&j| below(j, i)).map(move |j| (i, j)))
+    };
+    if zero.is_nan()
+        && let Some((row, column)) = pairs(|_, _| true).find(|&pair| !gram[pair].is_finite())
+    {
         return Err(MachineError::NotFinite { row, column, value: gram[[row, column]] });
     }
-    let scale = (0..gram.nrows())
-        .into_par_iter()
-        .map(|i| gram.row(i).fold(0.0, |a: f64, v| a.max(v.abs())))
-        .reduce(|| 0.0, f64::max);
-    let asymmetric = |(i, j): (usize, usize)| (gram[[i, j]] - gram[[j, i]]).abs() > ASYMMETRY * scale;
-    // Block by block: reading down the columns of a large matrix would miss the cache every time.
-    let block = 64;
-    let found = (0..gram.nrows().div_ceil(block)).into_par_iter().find_map_first(|a| {
-        let pairs = |b: usize| {
-            let (rows, columns) = (a * block..gram.nrows().min((a + 1) * block), b * block..(b + 1) * block);
-            rows.flat_map(move |i| columns.clone().take_while(move |&j| j < i).map(move |j| (i, j)))
-        };
-        (0..=a).flat_map(pairs).find(|&pair| asymmetric(pair))
-    });
-    if let Some((row, column)) = found {
+    let asymmetric = |&(i, j): &(usize, usize)| (gram[[i, j]] - gram[[j, i]]).abs() > ASYMMETRY * scale;
+    if difference > ASYMMETRY * scale
+        && let Some((row, column)) = pairs(|j, i| j < i).find(asymmetric)
+    {
         let (value, mirror) = (gram[[row, column]], gram[[column, row]]);
         return Err(MachineError::NotSymmetric { row, column, value, mirror });
     }
     match gram.diag().iter().enumerate().find(|(_, value)| **value < 0.0) {
         None => Ok(()),
         Some((index, &value)) => Err(MachineError::NegativeDiagonal { index, value }),
+    }
+}
+
+/// What one pass over a square matrix tells.
+struct Extremes {
+    /// The largest absolute value.
+    entry: f64,
+    /// The largest absolute difference from the mirror image.
+    difference: f64,
+    /// 0 when every entry is finite, else NaN.
+    zero: f64,
+}
+
+/// Rows and columns that are compared with their mirror image at a time: long enough to be read in order, few enough to
+/// stay in a core's second cache.
+const BLOCK: usize = 256;
+
+/// Values side by side, for vector instructions.
+const LANES: usize = 8;
+
+impl Extremes {
+    /// Of a matrix `[n, n]`, block by block: reading down the columns of a large one would miss the cache every time.
+    fn of(gram: ArrayView2<f64>) -> Self {
+        let n = gram.nrows();
+        let gram = gram.as_standard_layout();
+        let rows = gram.as_slice().expect("the standard layout is contiguous");
+        let blocks = (0..n.div_ceil(BLOCK)).into_par_iter();
+        let none = || Self { entry: 0.0, difference: 0.0, zero: 0.0 };
+        blocks.map(|block| Arch::new().dispatch(|| Self::of_blocks(rows, n, block))).reduce(none, |a, b| Self {
+            entry: a.entry.max(b.entry),
+            difference: a.difference.max(b.difference),
+            zero: a.zero + b.zero,
+        })
+    }
+
+    /// Of a row of blocks up to the diagonal, and their mirror images.
+    #[inline(always)]
+    fn of_blocks(rows: &[f64], n: usize, block: usize) -> Self {
+        let (mut entry, mut difference, mut zero) = ([0.0f64; LANES], [0.0f64; LANES], [0.0f64; LANES]);
+        let across = block * BLOCK..n.min((block + 1) * BLOCK);
+        // A little longer than a power of 2, whose multiples share places in the cache.
+        let mut mirror = vec![[0.0; BLOCK + LANES]; BLOCK];
+        for start in (0..across.end).step_by(BLOCK) {
+            let along = start..n.min(start + BLOCK);
+            // The mirror image turned round; nothing where the matrix ends.
+            for (j, row) in along.clone().enumerate() {
+                let row = &rows[row * n..][across.clone()];
+                row.iter().zip(&mut mirror).for_each(|(&value, mirror)| mirror[j] = value);
+            }
+            mirror.iter_mut().for_each(|mirror| mirror[along.len()..].fill(0.0));
+            for (row, mirror) in across.clone().zip(&mirror) {
+                let mut here = [0.0; BLOCK];
+                here[..along.len()].copy_from_slice(&rows[row * n..][along.clone()]);
+                for (here, mirror) in here.as_chunks::<LANES>().0.iter().zip(mirror.as_chunks::<LANES>().0) {
+                    for lane in 0..LANES {
+                        let (a, b) = (here[lane], mirror[lane]);
+                        let larger = if a.abs() > b.abs() { a.abs() } else { b.abs() };
+                        entry[lane] = if larger > entry[lane] { larger } else { entry[lane] };
+                        let off = (a - b).abs();
+                        difference[lane] = if off > difference[lane] { off } else { difference[lane] };
+                        zero[lane] += 0.0 * a + 0.0 * b;
+                    }
+                }
+            }
+        }
+        let largest = |lanes: [f64; LANES]| lanes.into_iter().fold(0.0, f64::max);
+        Self { entry: largest(entry), difference: largest(difference), zero: zero.iter().sum() }
     }
 }
 
@@ -153,9 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_found_wherever_it_is() {
+        for (i, j) in [(0, 0), (3, 300), (300, 3), (255, 256), (269, 269)] {
+            for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut gram = Array2::eye(301);
+                gram[[i, j]] = value;
+                assert!(matches!(check_kernel(gram.view()), Err(MachineError::NotFinite { row, column, .. })
+                    if (row, column) == (i, j)));
+            }
+        }
+    }
+
+    #[test]
     fn asymmetry_is_found_wherever_it_is() {
-        for (i, j) in [(130, 3), (64, 63), (199, 198), (1, 0)] {
-            let mut gram = Array2::eye(200);
+        for (i, j) in [(300, 3), (256, 255), (299, 298), (1, 0)] {
+            let mut gram = Array2::eye(301);
             gram[[i, j]] = 1e-3;
             assert!(matches!(check_kernel(gram.view()), Err(MachineError::NotSymmetric { row, column, .. })
                 if (row, column) == (i, j)));
