@@ -197,7 +197,20 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
         }
         blocks.extend([Block::Figure(difference), Block::Figure(losses)]);
     }
-    Ok(Reproduced { claims, blocks, results: results_of(&runs, &found) })
+    let gaps = |regulariser: &str| {
+        let of = runs.iter().zip(&found).filter(|(run, _)| run.regulariser == regulariser && run.rate == 0.1);
+        let gap = |(run, (_, columns)): (&Run, &(Value, Columns))| {
+            format!("{:.3} at width {}", largest(columns, "gap_train_max"), run.width)
+        };
+        of.map(gap).collect::<Vec<_>>().join(", ")
+    };
+    let finding = format!(
+        "The largest difference over training, held to the initial weights: {}. With the paper's last-layer \
+         regulariser, whose pull on the output is only \u{3bb}/m: {}.",
+        gaps(REGULARISERS[0]),
+        gaps(REGULARISERS[1])
+    );
+    Ok(Reproduced { finding, claims, blocks, results: results_of(&runs, &found) })
 }
 
 /// Figure A.1. Its training runs lie in `folder`.
@@ -256,5 +269,16 @@ pub(super) fn figure_a1(options: &Options, folder: &Path) -> Result<Reproduced, 
             format!("{:.3}", largest(columns, "gap_train_max")),
         ));
     }
-    Ok(Reproduced { claims, blocks, results: results_of(&runs, &found) })
+    let of = |(run, (results, columns)): (&Run, &(Value, Columns))| {
+        let accuracy = |who: &str| 100.0 * number(&results[who]["test_accuracy"]);
+        format!(
+            "{}: largest difference {:.3}, test accuracy of the network {:.2} %, of the machine {:.2} %",
+            run.regulariser,
+            largest(columns, "gap_train_max"),
+            accuracy("network"),
+            accuracy("machine")
+        )
+    };
+    let finding = runs.iter().zip(&found).map(of).collect::<Vec<_>>().join("; ") + ".";
+    Ok(Reproduced { finding, claims, blocks, results: results_of(&runs, &found) })
 }
