@@ -128,12 +128,16 @@ impl Extremes {
         let mut mirror = vec![[0.0; BLOCK + LANES]; BLOCK];
         for start in (0..across.end).step_by(BLOCK) {
             let along = start..n.min(start + BLOCK);
-            // The mirror image turned round; nothing where the matrix ends.
-            for (j, row) in along.clone().enumerate() {
-                let row = &rows[row * n..][across.clone()];
-                row.iter().zip(&mut mirror).for_each(|(&value, mirror)| mirror[j] = value);
+            // The mirror image turned round, some rows at a time; nothing where the matrix ends.
+            for j in (0..BLOCK).step_by(LANES) {
+                let source: [&[f64]; LANES] = std::array::from_fn(|lane| match start + j + lane {
+                    row if row < along.end => &rows[row * n..][across.clone()],
+                    _ => &[0.0; BLOCK][..across.len()],
+                });
+                for (i, mirror) in mirror[..across.len()].iter_mut().enumerate() {
+                    mirror[j..j + LANES].copy_from_slice(&source.map(|row| row[i]));
+                }
             }
-            mirror.iter_mut().for_each(|mirror| mirror[along.len()..].fill(0.0));
             for (row, mirror) in across.clone().zip(&mirror) {
                 let mut here = [0.0; BLOCK];
                 here[..along.len()].copy_from_slice(&rows[row * n..][along.clone()]);
