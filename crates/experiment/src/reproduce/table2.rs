@@ -182,8 +182,8 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
         Block::Paragraph(format!(
             "Trained: as the paper does, with its last-layer regulariser, {} steps of {} images. From the machine: \
              w = w_0 + \u{3a3} \u{3b1}_i \u{2207}f(w_0, x_i), which computes the machine's function to first order; \
-             wider networks than the trained ones would take days to train on a small computer, and width 1 000 000, \
-             with 12.5 GB of weights and their start in the numbers of a proof, more memory than it has.",
+             wider networks than the trained ones would take hours to train on two cores. Width 1 000 000 is left out: \
+             its weights and their start fill 12.5 GB in the numbers of a proof, and as much again while they are made.",
             config.training.steps,
             config.training.batch_size.map_or(data.train.len(), std::num::NonZero::get)
         )),
