@@ -8,6 +8,7 @@ mod pictures;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
@@ -177,33 +178,39 @@ const ATTACK: &str = "attack";
 fn outcomes(config: &CertifyConfig, model: &Model, samples: &Samples, threat: Threat) -> Result<Vec<Outcome>, Error> {
     let effort = Effort { budget: config.budget.map(Duration::from_secs_f64), ..Effort::default() };
     let progress = crate::progress::bar(samples.len(), "{bar:30} {pos} of {len} samples, ETA {eta}");
-    let outcomes = (0..samples.len()).into_par_iter().map(|k| {
+    each(&progress, (0..samples.len()).collect(), |k| {
         let outcome = model.certify(samples.input(k), &config.methods, threat, effort)?;
-        progress.inc(1);
         sound(config, samples.positions[k], &outcome)?;
         Ok(outcome)
-    });
-    let outcomes = outcomes.collect();
+    })
+}
+
+/// Computes something for every sample, in parallel, one step of a progress bar each.
+pub fn each<T: Send>(
+    progress: &ProgressBar,
+    samples: Vec<usize>,
+    compute: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let found = samples.into_par_iter().map(|k| compute(k).inspect(|_| progress.inc(1))).collect();
     progress.finish_and_clear();
-    outcomes
+    found
+}
+
+/// Checks every method that promises something.
+fn sound(config: &CertifyConfig, position: usize, outcome: &Outcome) -> Result<(), Error> {
+    let attack = outcome.adversary.as_ref().map_or(f64::INFINITY, |adversary| adversary.radius);
+    let methods = config.methods.iter().zip(&outcome.radii).filter(|(method, _)| **method != MethodName::Published);
+    methods.into_iter().try_for_each(|(method, radius)| check_sound(method.name(), position, *radius, attack))
 }
 
 /// No proof stands against a counterexample: a certificate above a successful attack is a defect of this program.
-fn sound(config: &CertifyConfig, position: usize, outcome: &Outcome) -> Result<(), Error> {
-    let Some(adversary) = &outcome.adversary else { return Ok(()) };
-    match config
-        .methods
-        .iter()
-        .zip(&outcome.radii)
-        .find(|(method, radius)| **method != MethodName::Published && **radius > adversary.radius)
-    {
-        None => Ok(()),
-        Some((method, radius)) => Err(Error::Numerics(format!(
-            "a certificate of sample {position}: {} proves {radius}, but an attack succeeds at {}; please report it",
-            method.name(),
-            adversary.radius
-        ))),
+pub fn check_sound(who: &str, position: usize, proven: f64, attack: f64) -> Result<(), Error> {
+    if proven <= attack {
+        return Ok(());
     }
+    Err(Error::Numerics(format!(
+        "a certificate of sample {position}: {who} proves {proven}, but an attack succeeds at {attack}; please report it"
+    )))
 }
 
 #[cfg(test)]

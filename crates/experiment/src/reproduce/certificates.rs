@@ -1,7 +1,6 @@
 //! Certified radii of machines and of networks of finite width, beside an attack: what Tables 2 and 3 are made of.
 
 use ndarray::{ArrayView1, ArrayView2};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use widenet_certify::{
     AttackEffort, CentredNetwork, CertifyError, DenseMachine, Effort, Method, NetworkMethod, Norm, Profile, Sample,
@@ -11,7 +10,7 @@ use widenet_data::Dataset;
 
 use super::Scale;
 use super::figure::{Run, figure_a1_run};
-use crate::certify::{MACHINE_START, NETWORK_START, evenly_spaced};
+use crate::certify::{MACHINE_START, NETWORK_START, check_sound, each, evenly_spaced};
 use crate::error::Error;
 
 /// The paper's radii are in the l_inf norm, without a domain.
@@ -85,32 +84,14 @@ fn thread_seconds() -> f64 {
     nanoseconds.map_or(f64::NAN, |nanoseconds| 1e-9 * nanoseconds)
 }
 
-/// Computes something for every sample, in parallel, with a progress bar.
-fn each<T: Send>(
+/// Computes something for every one of some samples.
+fn over<T: Send>(
     what: &str,
-    positions: &[usize],
+    samples: Vec<usize>,
     compute: impl Fn(usize) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let progress = crate::progress::bar(positions.len(), "{msg:24} {bar:30} {pos} of {len} samples, ETA {eta}");
-    progress.set_message(what.to_string());
-    let found = positions.par_iter().map(|&i| {
-        let found = compute(i);
-        progress.inc(1);
-        found
-    });
-    let found = found.collect();
-    progress.finish_and_clear();
-    found
-}
-
-/// No proof stands against a counterexample.
-fn sound(model: &str, position: usize, proven: f64, attack: f64) -> Result<(), Error> {
-    if proven <= attack {
-        return Ok(());
-    }
-    Err(Error::Numerics(format!(
-        "{model}: {proven} is certified for sample {position}, but an attack succeeds at {attack}; please report it"
-    )))
+    let progress = crate::progress::bar(samples.len(), "{msg:24} {bar:30} {pos} of {len} samples, ETA {eta}");
+    each(&progress.with_message(what.to_string()), samples, compute)
 }
 
 /// Every method on a machine with the two-layer limit kernel.
@@ -121,13 +102,12 @@ pub fn measure_machine(
     test: &Dataset,
     samples: usize,
 ) -> Result<MachineRow, Error> {
-    let all: Vec<usize> = (0..test.len()).collect();
     let sample = |i: usize| -> Result<_, CertifyError> { Sample::new(machine, test.inputs.row(i), THREAT) };
-    let published = each(model, &all, |i| {
+    let published = over(model, (0..test.len()).collect(), |i| {
         let sample = sample(i)?;
         Ok((sample.published(MACHINE_START), sample.value() * test.labels[i] > 0.0))
     })?;
-    let radii = each(model, &evenly_spaced(samples, test.len()), |i| {
+    let radii = over(model, evenly_spaced(samples, test.len()), |i| {
         let sample = sample(i)?;
         let attack = sample.attack(AttackEffort::default(), 0).map_or(f64::INFINITY, |found| found.radius);
         let started = thread_seconds();
@@ -137,7 +117,7 @@ pub fn measure_machine(
         let seconds = thread_seconds() - started;
         let interval = sample.certify(Method::Interval, Effort::default(), None).radius;
         let best = interval.max(relaxation).max(taylor);
-        sound(model, i, best, attack)?;
+        check_sound(model, i, best, attack)?;
         Ok([interval, relaxation, taylor, best, attack, seconds])
     })?;
     let column = |k: usize| mean(radii.iter().map(|r| r[k]));
@@ -169,7 +149,7 @@ pub fn measure_network(
     samples: usize,
 ) -> Result<NetworkRow, Error> {
     let model = format!("width {width}");
-    let radii = each(&model, &evenly_spaced(samples, test.len()), |i| {
+    let radii = over(&model, evenly_spaced(samples, test.len()), |i| {
         let x = test.inputs.row(i);
         let started = thread_seconds();
         let attack = network.attack(x, THREAT, AttackEffort::default(), 0)?;
@@ -178,12 +158,12 @@ pub fn measure_network(
         let [interval, relaxation] = [NetworkMethod::Interval, NetworkMethod::Crown]
             .map(|method| network.certify(x, THREAT, method, Effort::default().precision));
         let (interval, relaxation) = (interval?, relaxation?);
-        sound(&model, i, interval.max(relaxation), attack)?;
+        check_sound(&model, i, interval.max(relaxation), attack)?;
         Ok([published, interval, relaxation, attack, thread_seconds() - started])
     })?;
-    let all: Vec<usize> = (0..test.len()).collect();
+    let all = (0..test.len()).collect();
     let right =
-        each(&model, &all, |i| Ok(f64::from(u8::from(network.value(test.inputs.row(i)) * test.labels[i] > 0.0))))?;
+        over(&model, all, |i| Ok(f64::from(u8::from(network.value(test.inputs.row(i)) * test.labels[i] > 0.0))))?;
     let column = |k: usize| mean(radii.iter().map(|r| r[k]));
     Ok(NetworkRow {
         width,

@@ -2,25 +2,27 @@
 
 use serde_json::Value;
 
-use super::{Claim, Reproduced, Target};
+use super::{Claim, Page, Reproduced, Target};
 use crate::report::Block;
 
-/// The opening of a target's part: what the paper says, what was found, and every claim with its numbers.
-pub(super) fn section(target: Target, finding: &str, claims: &[Claim]) -> Vec<Block> {
-    vec![
-        Block::KeyValues(vec![
-            ("the paper".into(), target.statement().into()),
-            ("measured here".into(), finding.into()),
-        ]),
-        Block::Table {
-            header: ["claim", "published", "measured"].map(String::from).to_vec(),
-            rows: claims.iter().map(|claim| claim.row().to_vec()).collect(),
-        },
-    ]
+impl Reproduced {
+    /// A target's own page: what the paper says, what was found, every claim with its numbers, and the rest.
+    pub(super) fn into_page(self, target: Target) -> Page {
+        let Self { finding, mut blocks, claims, results } = self;
+        let opening = [
+            Block::KeyValues(vec![("the paper".into(), target.statement().into()), ("measured here".into(), finding)]),
+            Block::Table {
+                header: ["claim", "published", "measured"].map(String::from).to_vec(),
+                rows: claims.iter().map(|claim| claim.row().to_vec()).collect(),
+            },
+        ];
+        blocks.splice(..0, opening);
+        Page { blocks, claims, results }
+    }
 }
 
 /// One page about all that was reproduced.
-pub(super) fn page(each: Vec<(Target, Reproduced)>) -> Reproduced {
+pub(super) fn article(each: Vec<(Target, Reproduced)>) -> Page {
     let summary = each.iter().map(|(target, done)| {
         let name = target.title().split(':').next().unwrap_or_default().to_string();
         vec![name, target.statement().into(), done.finding.clone()]
@@ -47,15 +49,14 @@ pub(super) fn page(each: Vec<(Target, Reproduced)>) -> Reproduced {
         ),
     ];
     let (mut claims, mut results) = (Vec::new(), serde_json::Map::new());
-    let finding = each.iter().map(|(_, done)| done.finding.as_str()).collect::<Vec<_>>().join(" ");
     for (target, done) in each {
         blocks.push(Block::Heading(target.title().into()));
-        blocks.extend(section(target, &done.finding, &done.claims));
+        let done = done.into_page(target);
         blocks.extend(done.blocks);
         claims.extend(
             done.claims.into_iter().map(|claim| Claim { what: format!("{}: {}", target.name(), claim.what), ..claim }),
         );
         results.insert(target.name().into(), done.results);
     }
-    Reproduced { finding, blocks, claims, results: Value::Object(results) }
+    Page { blocks, claims, results: Value::Object(results) }
 }

@@ -82,7 +82,14 @@ pub struct Claim {
 struct Reproduced {
     /// What was found of the target's statement, with its numbers.
     finding: String,
-    /// The page's blocks after its title.
+    /// What is shown beside the claims.
+    blocks: Vec<Block>,
+    claims: Vec<Claim>,
+    results: Value,
+}
+
+/// A page as it is written.
+struct Page {
     blocks: Vec<Block>,
     claims: Vec<Claim>,
     results: Value,
@@ -116,9 +123,7 @@ impl Target {
             Target::All => "The equivalence between neural networks and support vector machines, measured",
         }
     }
-}
 
-impl Target {
     /// What the paper says, in a sentence.
     fn statement(self) -> &'static str {
         match self {
@@ -138,7 +143,7 @@ impl Target {
             Target::Generalisation => {
                 "The kernel machine that a network is gives a bound of its risk that is not vacuous."
             }
-            Target::All => "A wide network trained by subgradient descent on a regularised loss is a kernel machine.",
+            Target::All => unreachable!("made of the others"),
         }
     }
 }
@@ -171,7 +176,7 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
         let targets = if target == Target::All { Target::EACH.to_vec() } else { vec![target] };
         cost::announce(&targets, options)?;
     }
-    let done = match target {
+    let page = match target {
         Target::All => {
             let each = Target::EACH.map(|target| {
                 eprintln!("-- {}", target.title());
@@ -179,11 +184,11 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
                 one(target, options, &path, &folder.path().join(RUNS)).map(|done| (target, done))
             });
             let each = each.into_iter().collect::<Result<Vec<_>, _>>()?;
-            index::page(each)
+            index::article(each)
         }
-        target => one(target, options, folder.path(), &folder.path().join(RUNS))?,
+        target => one(target, options, folder.path(), &folder.path().join(RUNS))?.into_page(target),
     };
-    write(&folder, target, options.scale, done)
+    write(&folder, target, options.scale, page)
 }
 
 /// The folder of training runs. Targets share them.
@@ -202,18 +207,15 @@ fn one(target: Target, options: &Options, path: &Path, runs: &Path) -> Result<Re
     }
 }
 
-fn write(folder: &RunFolder, target: Target, scale: Scale, done: Reproduced) -> Result<Finished, Error> {
+fn write(folder: &RunFolder, target: Target, scale: Scale, page: Page) -> Result<Finished, Error> {
     let results =
-        json!({ "target": target.name(), "scale": scale.name(), "claims": done.claims, "runs": done.results });
+        json!({ "target": target.name(), "scale": scale.name(), "claims": page.claims, "runs": page.results });
     folder.write_json("results.json", &results)?;
     let mut report = Report::new(target.title(), format!("{} scale", scale.name()));
-    report.blocks = done.blocks;
-    if target != Target::All {
-        report.blocks.splice(..0, index::section(target, &done.finding, &done.claims));
-    }
+    report.blocks = page.blocks;
     report.write(folder)?;
     let mut summary = String::new();
-    for Claim { what, published, measured } in &done.claims {
+    for Claim { what, published, measured } in &page.claims {
         summary += &format!("{what}\n    published: {published}\n    measured:  {measured}\n");
     }
     summary += &format!("report: {}\n", folder.path().join("report.html").display());

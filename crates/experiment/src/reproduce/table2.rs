@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use ndarray::{ArrayView1, ArrayView2};
 use serde_json::json;
 use widenet_certify::CentredNetwork;
 use widenet_machine::SavedMachine;
@@ -15,6 +16,7 @@ use super::cost::Cost;
 use super::figure::{A1_SMOKE_WIDTH, Run};
 use super::{Claim, Options, Reproduced, Scale, trained};
 use crate::certify::Model;
+use crate::config::Config;
 use crate::data_source;
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
@@ -56,13 +58,9 @@ pub fn training_runs(scale: Scale) -> Result<Vec<Run>, Error> {
 pub fn cost(options: &Options) -> Result<Cost, Error> {
     let config = published_run(options.scale, 1)?.config;
     let data = data_source::load(&config.data, options.places.data.as_deref())?;
-    let device = crate::probe::open(config.backend, config.precision)?;
     let width = 1000;
-    let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
-    let architecture = architecture.with_width(width.try_into().expect("a width is not 0"))?;
     let one = data.test.first(1)?;
-    let network = Network::init(&architecture, config.seed, config.precision, &device);
-    let model = Model::of_network(&from_machine(network, one.inputs.view(), one.labels.view())?)?;
+    let model = start(&config, options, one.shape, width, (one.inputs.view(), one.labels.view()))?;
     let started = Instant::now();
     measure_network((width, false), centred(&model)?, &one, 1)?;
     let per_unit = started.elapsed().as_secs_f64() / width as f64 / rayon::current_num_threads() as f64;
@@ -73,6 +71,21 @@ pub fn cost(options: &Options) -> Result<Cost, Error> {
     // The weights and their start, in the numbers of the proof and while they are made.
     let bytes = 2 * 3 * 8 * (widest * (data.train.inputs.ncols() + 1)) as u64;
     Ok(Cost { seconds: per_unit * units as f64, bytes })
+}
+
+/// A network of some width at the solution of a machine: samples `[n, d]` and their coefficients `[n]`.
+fn start(
+    config: &Config,
+    options: &Options,
+    shape: [usize; 3],
+    width: usize,
+    (inputs, coefficients): (ArrayView2<f64>, ArrayView1<f64>),
+) -> Result<Model, Error> {
+    let architecture = config.architecture.build(Shape::Image(shape))?;
+    let architecture = architecture.with_width(width.try_into().expect("a width is not 0"))?;
+    let device = crate::probe::open(options.backend.unwrap_or(config.backend), config.precision)?;
+    let network = Network::init(&architecture, config.seed, config.precision, &device);
+    Model::of_network(&from_machine(network, inputs, coefficients)?)
 }
 
 /// Table 2. Training runs lie in `runs`.
@@ -96,12 +109,8 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
     let coefficients = saved.one_output()?.0;
     for &(width, samples) in started_widths(options.scale) {
         rows.push(part(path, &format!("started-{width}"), || {
-            let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
-            let architecture = architecture.with_width(width.try_into().expect("a width is not 0"))?;
-            let device = crate::probe::open(options.backend.unwrap_or(config.backend), config.precision)?;
-            let network = Network::init(&architecture, config.seed, config.precision, &device);
-            let network = from_machine(network, saved.inputs.view(), coefficients)?;
-            measure_network((width, false), centred(&Model::of_network(&network)?)?, &data.test, samples)
+            let model = start(&config, options, data.train.shape, width, (saved.inputs.view(), coefficients))?;
+            measure_network((width, false), centred(&model)?, &data.test, samples)
         })?);
     }
     let machine = part(path, "machine", || {

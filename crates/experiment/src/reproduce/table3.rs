@@ -262,6 +262,12 @@ const RADII: [Radius; 3] = [
     ("published bound", |row| row.interval_published),
 ];
 
+/// A figure with a series for the attack and for every bound.
+fn with_radii(figure: Figure, series: impl Fn(Radius) -> Series) -> Figure {
+    let figure = figure.series(series(ATTACK).grey());
+    RADII.into_iter().enumerate().fold(figure, |figure, (slot, radius)| figure.series(series(radius).slot(slot)))
+}
+
 fn over_lambda(rows: &[MachineRow]) -> Figure {
     // There is no place for lambda = 0 on a logarithmic axis.
     let ridge = |(entry, row): (&Entry, &MachineRow)| match entry.1 {
@@ -272,35 +278,29 @@ fn over_lambda(rows: &[MachineRow]) -> Figure {
     let line = |(label, value): Radius| {
         Series::new(label, ridge.iter().map(|(lambda, _, row)| (*lambda, value(row))).collect()).mark(Mark::LineMarkers)
     };
-    let mut figure = Figure::new(
+    let figure = Figure::new(
         "radii-over-lambda",
         "Kernel ridge regression: radii over the regularisation",
         Axis::log("\u{3bb} (sum of losses)"),
         Axis::log("mean radius, l_inf"),
     )
-    .caption("The true radius lies between the best certificate and the attack. Triangles: the paper's Table 3.")
-    .series(line(ATTACK).grey());
-    for (slot, radius) in RADII.into_iter().enumerate() {
-        figure = figure.series(line(radius).slot(slot));
-    }
+    .caption("The true radius lies between the best certificate and the attack. Triangles: the paper's Table 3.");
     let paper = ridge.iter().map(|(lambda, published, _)| (*lambda, *published)).collect();
-    figure.series(Series::new("paper", paper).mark(Mark::Markers).slot(RADII.len()))
+    with_radii(figure, line).series(Series::new("paper", paper).mark(Mark::Markers).slot(RADII.len()))
 }
 
 fn over_sum(rows: &[MachineRow]) -> Figure {
     let points = |(label, value): Radius| {
         Series::new(label, rows.iter().map(|row| (row.sum_abs_alpha, value(row))).collect()).mark(Mark::Markers)
     };
-    let mut figure = Figure::new(
+    let figure = Figure::new(
         "radii-over-alpha",
         "All machines: radii over the sum of |\u{3b1}|",
         Axis::log("\u{3a3} |\u{3b1}|"),
         Axis::log("mean radius, l_inf"),
     )
-    .caption("The published bound falls with the inverse of the sum, whatever the model; the attack hardly notices it.")
-    .series(points(ATTACK).grey());
-    for (slot, radius) in RADII.into_iter().enumerate() {
-        figure = figure.series(points(radius).slot(slot));
-    }
-    figure
+    .caption(
+        "The published bound falls with the inverse of the sum, whatever the model; the attack hardly notices it.",
+    );
+    with_radii(figure, points)
 }
