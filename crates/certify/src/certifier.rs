@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::time::{Duration, Instant};
 
-use ndarray::{Array1, ArrayView1, Zip};
+use ndarray::{Array1, ArrayView1};
 
 use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::cosines::{Cosines, UnitCosines};
@@ -251,11 +251,13 @@ impl<'a> Sample<'a> {
             Norm::Inf => self.x.fold(0.0, |a, x| a + x.abs()) / size,
             Norm::Two => 1.0,
         };
-        let slope = Zip::from(&self.dots).and(&self.machine.weights).and(&unit.sway).fold(0.0, |sum, dot, w, sway| {
-            let (value, slope) = self.machine.profile.value_and_slope((dot / size).clamp(-GUESSED, GUESSED));
-            sum + w.abs()
-                * (value.abs() * along + slope.abs() * if self.threat.norm == Norm::Inf { *sway } else { 1.0 })
-        });
+        let cosines: Vec<f64> = self.dots.iter().map(|dot| (dot / size).clamp(-GUESSED, GUESSED)).collect();
+        let (values, slopes) = self.machine.profile.values_and_slopes(&cosines);
+        let mut slope = 0.0;
+        for (((weight, value), steep), sway) in self.machine.weights.iter().zip(values).zip(slopes).zip(&unit.sway) {
+            let reach = if self.threat.norm == Norm::Inf { *sway } else { 1.0 };
+            slope += weight.abs() * (value.abs() * along + steep.abs() * reach);
+        }
         if slope > 0.0 { self.value.abs() / slope } else { self.limit() }
     }
 
@@ -331,24 +333,31 @@ pub(crate) struct Search {
 }
 
 impl Search {
+    /// Regula falsi in its Illinois form: of an end that stays twice the value is halved, so that the other moves on.
     pub fn run(&mut self, first: f64, tries: usize, go_on: &dyn Fn() -> bool, bound: &mut dyn FnMut(f64) -> f64) {
         let mut next = first.clamp(self.low, self.high);
+        let mut passed = None;
         for _ in 0..tries {
-            if self.high - self.low <= self.precision * self.high || next <= self.low || !go_on() {
+            let near = self.precision * self.high;
+            if self.high - self.low <= near || next <= self.low || !go_on() {
                 return;
             }
             let value = bound(next);
+            let again = passed.replace(value > 0.0) == Some(value > 0.0);
             if value > 0.0 {
                 (self.low, self.at_low) = (next, value);
+                self.at_high = self.at_high.map(|at_high| if again { 0.5 * at_high } else { at_high });
             } else {
                 (self.high, self.at_high) = (next, Some(value));
+                self.at_low *= if again { 0.5 } else { 1.0 };
             }
             let width = self.high - self.low;
             next = match self.at_high.filter(|v| v.is_finite()) {
-                // The secant, a little below it, so that the next one passes.
                 Some(at_high) => {
-                    let share = self.at_low / (self.at_low - at_high);
-                    self.low + width * (share - 0.3 * self.precision * self.high / width).clamp(0.1, 0.9)
+                    let root = self.low + width * self.at_low / (self.at_low - at_high);
+                    // A little below the root, so that it passes; from there just above, so that it fails and ends.
+                    let aim = if root - self.low > 0.6 * near { root - 0.3 * near } else { self.low + 0.95 * near };
+                    aim.min(self.low + 0.9 * width)
                 }
                 None if self.at_high.is_some() => self.low + 0.5 * width,
                 // Nothing has failed yet.

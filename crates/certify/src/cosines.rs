@@ -54,11 +54,11 @@ fn sway(
     let squared = m.dot(&m);
     let mut sway = reach.clone();
     if squared > 0.0 {
-        let tilts = dots / squared;
-        for (j, (&m, &w)) in m.iter().zip(w).enumerate().filter(|(_, (m, w))| **m != 0.0 && **w != 0.0) {
-            let e = ArrayView1::from(machine.feature(j));
-            Zip::from(&mut sway).and(e).and(&tilts).for_each(|s, e, tilt| *s += w * ((e - tilt * m).abs() - e.abs()));
-        }
+        let tilts = (dots / squared).to_vec();
+        let both = m.iter().copied().zip(w.iter().copied()).enumerate();
+        let present: Vec<_> = both.filter(|(_, (m, w))| *m != 0.0 && *w != 0.0).collect();
+        let out = sway.as_slice_mut().expect("contiguous");
+        machine.accumulate(&present, &tilts, out, |(m, w), e, tilt| w * ((e - tilt * m).abs() - e.abs()));
     }
     sway
 }
@@ -107,39 +107,21 @@ impl Cosines {
         Self { dots, reach, sway, middle, radius, least_along, slack }
     }
 
-    /// Calls `each(i, (low, high))` with the range of every `u_i` over the part of the region with
-    /// `r1 <= |x| <= r2`.
-    pub fn for_each(&self, (r1, r2): (f64, f64), mut each: impl FnMut(usize, (f64, f64))) {
+    /// The least and the largest `u_i`, `[s]` each, over the part of the region with `r1 <= |x| <= r2`.
+    pub fn ranges(&self, (r1, r2): (f64, f64)) -> (Vec<f64>, Vec<f64>) {
+        let count = self.dots.len();
+        let (mut lows, mut highs) = (vec![-1.0; count], vec![1.0; count]);
         if r1 <= 1e-9 * self.middle || r1 < 1e-100 {
             // Near the origin every direction is possible.
-            (0..self.dots.len()).for_each(|i| each(i, (-1.0, 1.0)));
-            return;
+            return (lows, highs);
         }
         let c = self.least_cosine(r1, r2);
         let s = ((1.0 - c) * (1.0 + c)).max(0.0).sqrt();
         let slack = self.slack / r1 + 64.0 * EPS;
-        let (inverse1, inverse2, inverse) = (1.0 / r1, 1.0 / r2, 1.0 / self.middle);
-        for i in 0..self.dots.len() {
-            let (least, most) = (self.dots[i] - self.reach[i], self.dots[i] + self.reach[i]);
-            let mut low = (least * inverse1).min(least * inverse2);
-            let mut high = (most * inverse1).max(most * inverse2);
-            let t = self.dots[i] * inverse;
-            let sway = self.sway[i] * inverse1;
-            low = low.max(t.min(t * c) - sway);
-            high = high.min(t.max(t * c) + sway);
-            if c > -1.0 {
-                let root = (1.0 - t * t).max(0.0).sqrt();
-                let side = root * s + root_slack(root);
-                if t > -c {
-                    low = low.max(t * c - side);
-                }
-                if t < c {
-                    high = high.min(t * c + side);
-                }
-            }
-            let low = (low - slack).clamp(-1.0, 1.0);
-            each(i, (low, (high + slack).clamp(low, 1.0)));
-        }
+        let inverses = [1.0 / r1, 1.0 / r2, 1.0 / self.middle];
+        let found = (&mut lows[..], &mut highs[..]);
+        pulp::Arch::new().dispatch(Ranges { cosines: self, c, s, slack, inverses, found });
+        (lows, highs)
     }
 
     /// A lower bound of the cosine of `x` and `m` for `r1 <= |x| <= r2`.
@@ -156,7 +138,47 @@ impl Cosines {
     }
 }
 
+/// The loop of [`Cosines::ranges`], without branches.
+struct Ranges<'a> {
+    cosines: &'a Cosines,
+    /// The least cosine of `x` and `m`, and the sine that belongs to it.
+    c: f64,
+    s: f64,
+    slack: f64,
+    /// `1/r1`, `1/r2` and `1/|m|`.
+    inverses: [f64; 3],
+    found: (&'a mut [f64], &'a mut [f64]),
+}
+
+// Not a closure: those are not always compiled for the processor that is found.
+impl pulp::NullaryFnOnce for Ranges<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { cosines, c, s, slack, inverses: [inverse1, inverse2, inverse], found: (lows, highs) } = self;
+        let Cosines { dots, reach, sway, .. } = cosines;
+        let [dots, reach, sway] = [dots, reach, sway].map(|a| a.as_slice().expect("contiguous"));
+        for ((((low, high), &dot), &reach), &sway) in lows.iter_mut().zip(highs).zip(dots).zip(reach).zip(sway) {
+            let (least, most) = (dot - reach, dot + reach);
+            let by_reach = ((least * inverse1).min(least * inverse2), (most * inverse1).max(most * inverse2));
+            let t = dot * inverse;
+            let sway = sway * inverse1;
+            let by_sway = (t.min(t * c) - sway, t.max(t * c) + sway);
+            let root = (1.0 - t * t).max(0.0).sqrt();
+            let side = root * s + root_slack(root);
+            // Nothing where the angle of x and m may reach from e_i to -m, or to m.
+            let by_angle = (if t > -c { t * c - side } else { -1.0 }, if t < c { t * c + side } else { 1.0 });
+            let least = by_reach.0.max(by_sway.0).max(by_angle.0);
+            let most = by_reach.1.min(by_sway.1).min(by_angle.1);
+            *low = (least - slack).clamp(-1.0, 1.0);
+            *high = (most + slack).max(*low).min(1.0);
+        }
+    }
+}
+
 /// What rounding of `t` may do to `sqrt(1 - t^2)`: at most 1e-12 to the square.
+#[inline(always)]
 fn root_slack(root: f64) -> f64 {
     if root > 1e-3 { 1e-12 / root } else { 1e-6 }
 }
@@ -198,10 +220,11 @@ mod tests {
                 assert!(least <= size && size <= most);
                 let slice = (size * random.random_range(0.8..1.0), size * random.random_range(1.0..1.2));
                 for range in [(least, most), slice] {
-                    cosines.for_each(range, |i, (low, high)| {
-                        let u = machine.directions.column(i).dot(&x) / size;
+                    let (lows, highs) = cosines.ranges(range);
+                    for (e, (low, high)) in machine.directions.columns().into_iter().zip(lows.into_iter().zip(highs)) {
+                        let u = e.dot(&x) / size;
                         assert!(low <= u + 1e-15 && u <= high + 1e-15, "{trial}: {u} not in [{low}, {high}]");
-                    });
+                    }
                 }
             }
         }
@@ -215,9 +238,8 @@ mod tests {
                 .unwrap();
         let region = Region::new(array![1.0, 0.0].view(), 0.1, Threat::new(Norm::Inf));
         let cosines = Cosines::new(&machine, &region, None);
-        cosines.for_each(region.norm_range(), |_, (low, high)| {
-            let exact = 0.9 / 0.82f64.sqrt();
-            assert!(low <= exact && low > exact - 0.01 && high == 1.0, "{low} {high}");
-        });
+        let (low, high) = cosines.ranges(region.norm_range());
+        let exact = 0.9 / 0.82f64.sqrt();
+        assert!(low[0] <= exact && low[0] > exact - 0.01 && high[0] == 1.0, "{low:?} {high:?}");
     }
 }

@@ -14,33 +14,26 @@ use crate::region::{EPS, Region};
 /// `|x| p(u)` is least at the least `p` times the least norm when that is >= 0, and times the largest norm otherwise.
 pub(crate) fn interval_bound(machine: &DenseMachine, sign: f64, region: &Region, cosines: &Cosines) -> f64 {
     let (r1, r2) = region.norm_range();
+    let (lows, highs) = cosines.ranges((r1, r2));
+    let weights: Vec<f64> = machine.weights.iter().map(|w| sign * w).collect();
     // Where the profile is increasing its value at one end is what counts: all of those at once. The others one by one.
-    let mut values = Vec::with_capacity(machine.support());
-    let mut others = Vec::new();
-    let mut roundings = Vec::with_capacity(machine.support());
-    cosines.for_each((r1, r2), |i, (low, high)| {
-        let below = sign * machine.weights[i] >= 0.0;
-        let end = if below { low } else { high };
-        values.push(end);
-        if low >= 0.0 {
-            roundings.push(machine.profile.rounding(end));
-        } else {
-            let (value, rounding) =
-                if below { least(machine.profile, low, high) } else { most(machine.profile, low, high) };
-            others.push((i, value));
-            roundings.push(rounding);
-        }
-    });
-    machine.profile.values(&mut values);
-    others.into_iter().for_each(|(i, value)| values[i] = value);
-    let (mut sum, mut size, mut slack) = (0.0, 0.0, 0.0);
-    for ((weight, value), rounding) in machine.weights.iter().zip(values).zip(roundings) {
-        let weight = sign * weight;
-        let term = if (weight >= 0.0) == (value >= 0.0) { value * r1 } else { value * r2 };
-        sum += weight * term;
-        size += (weight * term).abs();
-        slack += weight.abs() * rounding * r2;
+    let profile = machine.profile;
+    let ends = lows.iter().zip(&highs).zip(&weights);
+    let mut values: Vec<f64> = ends.map(|((low, high), w)| if *w >= 0.0 { *low } else { *high }).collect();
+    let mut roundings: Vec<f64> = values.iter().map(|&end| profile.rounding(end)).collect();
+    profile.values(&mut values);
+    for (i, &low) in lows.iter().enumerate().filter(|(_, low)| **low < 0.0) {
+        let bound = if weights[i] >= 0.0 { least } else { most };
+        (values[i], roundings[i]) = bound(profile, low, highs[i]);
     }
+    let (mut sum, mut size, mut slack) = (0.0, 0.0, 0.0);
+    for ((weight, value), rounding) in weights.into_iter().zip(values).zip(roundings) {
+        let term = weight * value * if (weight >= 0.0) == (value >= 0.0) { r1 } else { r2 };
+        sum += term;
+        size += term.abs();
+        slack += weight.abs() * rounding;
+    }
+    let slack = slack * r2;
     // Rounding: the profile's own, and a sum of n terms with two products each and the intercept, (n + 3) eps/2 of their
     // size; both more than once, for their own rounding.
     let count = machine.support() as f64;
@@ -101,26 +94,32 @@ pub(crate) fn published_bound(
     let (inverse1, inverse2) = (1.0 / r1, 1.0 / r2);
     // h/pi. Where it is increasing one end is enough, and all of those ends are taken at once.
     let profile = machine.profile;
-    let mut values = vec![0.0; dots.len()];
-    let mut others = Vec::new();
-    for (i, ((value, &dot), &weight)) in values.iter_mut().zip(dots).zip(&machine.weights).enumerate() {
+    let dots = dots.to_slice().expect("contiguous");
+    let weights = machine.weights.as_slice().expect("contiguous");
+    let range = move |dot: f64| {
         let (low, high) = (dot - rho, dot + rho);
-        let first = low * if low >= 0.0 { inverse2 } else { inverse1 };
-        let last = (high * if high >= 0.0 { inverse1 } else { inverse2 }).min(1.0);
-        let below = sign * weight >= 0.0;
-        *value = if below { first } else { last };
-        if !(0.0..=1.0).contains(&first) {
-            // PyTorch's min and max hand on what is not a number.
-            if !(-1.0..=1.0).contains(&first) || last.is_nan() || last < -1.0 {
-                return f64::NAN;
-            }
-            let (h1, h2) = (profile.value(first), profile.value(last));
-            let least = if first <= LEAST_AT && LEAST_AT <= last { LEAST / PI } else { h1.min(h2) };
-            others.push((i, if below { least } else { h1.max(h2) }));
+        let first = if low >= 0.0 { low * inverse2 } else { low * inverse1 };
+        let last = if high >= 0.0 { high * inverse1 } else { high * inverse2 };
+        (first, last.min(1.0))
+    };
+    let (mut firsts, mut values) = (vec![0.0; dots.len()], vec![0.0; dots.len()]);
+    pulp::Arch::new().dispatch(|| {
+        for (((first, value), &dot), &weight) in firsts.iter_mut().zip(&mut values).zip(dots).zip(weights) {
+            let (low, high) = range(dot);
+            (*first, *value) = (low, if sign * weight >= 0.0 { low } else { high });
         }
-    }
+    });
     profile.values(&mut values);
-    others.into_iter().for_each(|(i, value)| values[i] = value);
+    for (i, &first) in firsts.iter().enumerate().filter(|(_, first)| !(0.0..=1.0).contains(*first)) {
+        let (_, last) = range(dots[i]);
+        // PyTorch's min and max hand on what is not a number.
+        if !(-1.0..=1.0).contains(&first) || last.is_nan() || last < -1.0 {
+            return f64::NAN;
+        }
+        let (h1, h2) = (profile.value(first), profile.value(last));
+        let least = if first <= LEAST_AT && LEAST_AT <= last { LEAST / PI } else { h1.min(h2) };
+        values[i] = if sign * weights[i] >= 0.0 { least } else { h1.max(h2) };
+    }
     let sum: f64 = machine.weights.iter().zip(values).fold(0.0, |sum, (weight, value)| {
         let weight = sign * weight;
         sum + weight * value * if (weight >= 0.0) == (value >= 0.0) { r1 } else { r2 }

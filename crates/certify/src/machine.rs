@@ -130,21 +130,21 @@ impl DenseMachine {
     pub(crate) fn dots(&self, x: ArrayView1<f64>) -> Array1<f64> {
         let present: Vec<(usize, f64)> = x.iter().copied().enumerate().filter(|(_, x)| *x != 0.0).collect();
         let mut sum = Array1::zeros(self.support());
-        let out: &mut [f64] = sum.as_slice_mut().expect("contiguous");
-        // Four features at a time: the sums are read and written as often.
-        let fours = present.chunks_exact(4);
-        let rest = fours.remainder();
-        for four in fours {
-            let [(a, xa), (b, xb), (c, xc), (d, xd)] =
-                [four[0], four[1], four[2], four[3]].map(|(j, x)| (self.feature(j), x));
-            for ((((s, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *s += (xa * a + xb * b) + (xc * c + xd * d);
-            }
-        }
-        for &(j, x) in rest {
-            out.iter_mut().zip(self.feature(j)).for_each(|(s, e)| *s += x * e);
-        }
+        let out = sum.as_slice_mut().expect("contiguous");
+        // What lies along is not asked for.
+        self.accumulate(&present, self.weights.as_slice().expect("contiguous"), out, |x, e, _| x * e);
         sum
+    }
+
+    /// Adds `sum_j term(c_j, e_ij, along_i)` to every `out_i`, over the features `j` that are `present`.
+    pub(crate) fn accumulate<C: Copy>(
+        &self,
+        present: &[(usize, C)],
+        along: &[f64],
+        out: &mut [f64],
+        term: impl Fn(C, f64, f64) -> f64,
+    ) {
+        pulp::Arch::new().dispatch(Accumulated { machine: self, present, along, out, term });
     }
 
     /// `sum_i c_i e_i`, `[d]`.
@@ -165,6 +165,40 @@ impl DenseMachine {
         match x.iter().enumerate().find(|(_, v)| !v.is_finite()) {
             None => Ok(()),
             Some((j, &value)) => Err(CertifyError::NotFinite { what: format!("feature {j} of a sample"), value }),
+        }
+    }
+}
+
+/// The loop of [`DenseMachine::accumulate`].
+struct Accumulated<'a, C, F> {
+    machine: &'a DenseMachine,
+    present: &'a [(usize, C)],
+    along: &'a [f64],
+    out: &'a mut [f64],
+    term: F,
+}
+
+// Not a closure: those are not always compiled for the processor that is found.
+impl<C: Copy, F: Fn(C, f64, f64) -> f64> pulp::NullaryFnOnce for Accumulated<'_, C, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { machine, present, along, out, term } = self;
+        // Four features at a time: the sums are read and written as often.
+        let fours = present.chunks_exact(4);
+        let rest = fours.remainder();
+        for four in fours {
+            let [(a, ca), (b, cb), (c, cc), (d, cd)] =
+                [four[0], four[1], four[2], four[3]].map(|(j, value)| (machine.feature(j), value));
+            for (((((out, &along), &a), &b), &c), &d) in out.iter_mut().zip(along).zip(a).zip(b).zip(c).zip(d) {
+                *out += (term(ca, a, along) + term(cb, b, along)) + (term(cc, c, along) + term(cd, d, along));
+            }
+        }
+        for &(j, c) in rest {
+            for ((out, &along), &e) in out.iter_mut().zip(along).zip(machine.feature(j)) {
+                *out += term(c, e, along);
+            }
         }
     }
 }

@@ -88,15 +88,20 @@ impl Profile {
 
     /// `p_L'(u)` beside `p_L(u)`, for `-1 < u < 1`.
     pub fn value_and_slope(self, u: f64) -> (f64, f64) {
-        let (mut rho, mut p) = ([u, 1.0], [u, 1.0]);
-        for _ in 0..self.depth {
-            let (k0, k1) = arc_cosine(rho[0]);
-            let bend = 1.0 / (PI * sine(rho[0]));
-            let next = [k1.min(1.0), k0 * rho[1]];
-            p = [k1 + p[0] * k0, next[1] + p[1] * k0 + p[0] * bend * rho[1]];
-            rho = next;
+        value_and_slope(self.depth, u)
+    }
+
+    /// Both for every `u`, several at a time.
+    pub(crate) fn values_and_slopes(self, u: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (mut values, mut slopes) = (vec![0.0; u.len()], vec![0.0; u.len()]);
+        let each = values.iter_mut().zip(&mut slopes).zip(u);
+        if self.depth == 1 {
+            pulp::Arch::new()
+                .dispatch(|| each.for_each(|((value, slope), &u)| (*value, *slope) = value_and_slope(1, u)));
+        } else {
+            each.for_each(|((value, slope), &u)| (*value, *slope) = self.value_and_slope(u));
         }
-        (p[0], p[1])
+        (values, slopes)
     }
 
     /// `p_L` with three derivatives, for `-1 < u < 1`.
@@ -125,6 +130,20 @@ impl Profile {
         let layers = self.depth as f64 * 2f64.powi(self.depth as i32);
         16.0 * f64::EPSILON * layers / sine(u).max(1e-8)
     }
+}
+
+/// `p_L` and its slope; of a depth that is known beforehand, without a loop.
+#[inline(always)]
+fn value_and_slope(depth: usize, u: f64) -> (f64, f64) {
+    let (mut rho, mut p) = ([u, 1.0], [u, 1.0]);
+    for _ in 0..depth {
+        let (k0, k1) = arc_cosine(rho[0]);
+        let bend = 1.0 / (PI * sine(rho[0]));
+        let next = [k1.min(1.0), k0 * rho[1]];
+        p = [k1 + p[0] * k0, next[1] + p[1] * k0 + p[0] * bend * rho[1]];
+        rho = next;
+    }
+    (p[0], p[1])
 }
 
 /// `(k0, k1)` at `u`.

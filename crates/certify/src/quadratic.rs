@@ -45,10 +45,10 @@ pub(crate) struct Curvature {
 impl Curvature {
     /// From the parabolas over a whole region. `None` when no diagonal makes it convex.
     pub fn new(machine: &DenseMachine, sign: f64, region: &Region, cosines: &Cosines) -> Option<Self> {
-        let mut c = Array1::zeros(machine.support());
-        cosines.for_each(region.norm_range(), |i, range| {
-            c[i] = parabola(machine.profile, side(sign * machine.weights[i]), range).c;
-        });
+        let (lows, highs) = cosines.ranges(region.norm_range());
+        let parabola = |low, high, weight| parabola(machine.profile, side(sign * weight), (low, high)).c;
+        let ranges = lows.into_iter().zip(highs);
+        let c: Array1<f64> = ranges.zip(&machine.weights).map(|((low, high), w)| parabola(low, high, w)).collect();
         let weights = &machine.weights * &c * sign;
         let e = &machine.directions;
         let q = (e * &weights).dot(&e.t());
@@ -149,7 +149,8 @@ impl Quadratic<'_> {
         let machine = self.machine;
         let mut slopes = Array1::zeros(machine.support());
         let (mut a, mut size, mut slack) = (0.0, self.curvature.size, 0.0);
-        self.cosines.for_each((r1, r2), |i, range| {
+        let (lows, highs) = self.cosines.ranges((r1, r2));
+        for (i, range) in lows.into_iter().zip(highs).enumerate() {
             let weight = self.sign * machine.weights[i];
             let side = side(weight);
             let bound = parabola(machine.profile, side, range).with_curvature(self.curvature.c[i], side, range);
@@ -157,7 +158,7 @@ impl Quadratic<'_> {
             slopes[i] = weight * bound.b;
             size += weight.abs() * (bound.a.abs() + bound.b.abs());
             slack += weight.abs() * bound.slack;
-        });
+        }
         let w = machine.combine(slopes.view());
         // Rounding. The parabolas' own, times r |x| <= r2^2 (twice, for the sum itself). Then, with S = `most` r2, which no
         // part exceeds because |e_i| = 1, and sums of n terms being off by n eps/2 of their size: a r^2, r <w, x> and

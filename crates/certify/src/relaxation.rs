@@ -27,7 +27,8 @@ pub(crate) fn relaxation_bound(
     let count = machine.support();
     let mut slopes = Array1::zeros(count);
     let (mut a, mut size, mut slack) = (0.0, 0.0, 0.0);
-    cosines.for_each((r1, r2), |i, range| {
+    let (lows, highs) = cosines.ranges((r1, r2));
+    for (i, range) in lows.into_iter().zip(highs).enumerate() {
         let weight = sign * machine.weights[i];
         let side = if weight >= 0.0 { Side::Below } else { Side::Above };
         let bound = line(machine.profile, side, range);
@@ -35,7 +36,7 @@ pub(crate) fn relaxation_bound(
         slopes[i] = weight * bound.b;
         size += weight.abs() * (bound.a.abs() + bound.b.abs());
         slack += weight.abs() * bound.slack;
-    });
+    }
     let w = machine.combine(slopes.view());
     let least = if a >= 0.0 { with_norm_below(a, &w, region, r1) } else { with_norm_above(a, &w, region, r2) };
     // Rounding: the lines' own; then a |x| and <w, x>, each at most `size` r2 as |e_i| = 1, from sums of n terms, n eps/2 of
