@@ -168,6 +168,11 @@ fn the_objective_falls_as_fast_as_it_must() {
         assert!(number(&results, &format!("/rows/{row}/last/machine")) > -1e-7, "{results}");
     }
     assert!(number(&results, "/rows/2/last/machine") < 0.05, "{results}");
+    for row in 0..3 {
+        // The flow: for every loss.
+        assert!(number(&results, &format!("/rows/{row}/largest_ratio_of_flow")) < 1.0 + 1e-6, "{results}");
+        assert!(number(&results, &format!("/rows/{row}/last/flow")) > -1e-7, "{results}");
+    }
     let refused = study("objective", &out, &["study.objective.rows=[{ name = 'a', lambda_mean = 0.0 }]"], &["--force"]);
     assert_eq!(refused.status.code(), Some(2));
 }
