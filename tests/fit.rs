@@ -166,6 +166,13 @@ fn ridge_without_the_matrix_is_ridge() {
         let fit = |solver: &str| json(widenet(folder.path(), &[&["fit", "--solver", solver], case, &common].concat()));
         let (exact, iterated) = (fit("exact"), fit("conjugate-gradients"));
         assert_eq!(exact["task"], iterated["task"]);
+        // With fewer rows to precondition it takes more iterations.
+        let few = json(widenet(
+            folder.path(),
+            &[&["fit", "--solver", "conjugate-gradients", "--rank", "2"], case, &common].concat(),
+        ));
+        let iterations = |of: &Value| of["outputs"][0]["iterations"].as_u64().unwrap();
+        assert!(iterations(&few) > iterations(&iterated), "{few}");
         for (a, b) in exact["outputs"].as_array().unwrap().iter().zip(iterated["outputs"].as_array().unwrap()) {
             assert_eq!(b["stop"], "Converged");
             assert!((a["primal"].as_f64().unwrap() / b["primal"].as_f64().unwrap() - 1.0).abs() < 1e-7);

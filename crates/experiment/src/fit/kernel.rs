@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
+use indicatif::ProgressBar;
 use ndarray::{Array1, Array2, ArrayView2, s};
 use widenet_machine::{KernelRows, check_positive};
 use widenet_model::ArchitectureConfig;
@@ -90,6 +91,8 @@ fn stored(path: &Path, samples: &Samples) -> Result<(MachineKernel, Option<Array
 pub(super) struct Rows<'a> {
     pub kernel: Box<dyn Kernel>,
     pub inputs: ArrayView2<'a, f64>,
+    /// Counts the rows.
+    pub progress: ProgressBar,
 }
 
 impl KernelRows for Rows<'_> {
@@ -100,6 +103,7 @@ impl KernelRows for Rows<'_> {
     }
 
     fn rows(&self, rows: Range<usize>) -> Result<Array2<f64>, Error> {
+        self.progress.inc(rows.len() as u64);
         Ok(self.kernel.gram(self.inputs.slice(s![rows, ..]), self.inputs)?)
     }
 }

@@ -31,9 +31,6 @@ use samples::{SampleArgs, Samples};
 /// Folds of the cross-validation that probabilities come from, as in LIBSVM.
 const FOLDS: usize = 5;
 
-/// Rows of the kernel that precondition conjugate gradients.
-const RANK: usize = 200;
-
 /// Fit a kernel machine exactly to samples and save it
 ///
 /// With the hinge, squared hinge and logistic losses the labels are classes, any number of them; with the others they
@@ -69,6 +66,9 @@ pub(crate) struct FitArgs {
     /// every iteration
     #[arg(long, value_enum, default_value_t)]
     solver: Solver,
+    /// Rows of the kernel that precondition conjugate gradients: more cost memory and save iterations
+    #[arg(long, default_value_t = 200)]
+    rank: usize,
     /// How several classes are told apart [default: one-versus-one]
     #[arg(long, value_enum)]
     multiclass: Option<SchemeName>,
@@ -251,9 +251,16 @@ impl FitArgs {
                 task => (task, classes.signs()),
             },
         };
+        let (n, k) = columns.dim();
+        // As the solver says, with a column for the intercept, and its tile.
+        let needed = (n as u64 * (self.rank.min(n) + 7 * (k + 1)) as u64).saturating_mul(8) + (64 << 20);
+        crate::memory::check(Backend::Flex, needed, || format!("{n} samples with --rank {}", self.rank))?;
         let started = Instant::now();
-        let rows = Rows { kernel: kernel.build()?, inputs: samples.inputs.view() };
-        let solutions = conjugate_gradients(&rows, columns.view(), objective, options, RANK)?;
+        // How many iterations there will be is not known.
+        let progress = crate::progress::bar(0, "{spinner} {human_pos} rows of the kernel, {elapsed}");
+        let rows = Rows { kernel: kernel.build()?, inputs: samples.inputs.view(), progress };
+        let solutions = conjugate_gradients(&rows, columns.view(), objective, options, self.rank)?;
+        rows.progress.finish_and_clear();
         let outputs: Vec<_> = solutions.iter().map(|solution| solution.outputs.view()).collect();
         Ok(Fitted {
             outputs: stack(Axis(1), &outputs).expect("n outputs each"),
