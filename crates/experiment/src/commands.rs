@@ -300,7 +300,7 @@ fn study_command(args: StudyArgs) -> Result<(), Error> {
     if args.resume {
         places.existing = Existing::Resume;
     }
-    study(&config, &places)?.print(args.run.json);
+    study(&config, &places)?.finished.print(args.run.json);
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use crate::config::{Config, load_text};
 use crate::error::Error;
 use crate::report::{Block, Report};
 use crate::run_folder::{Existing, RunFolder};
-use crate::study::{StudyConfig, study};
+use crate::study::{Studied, StudyConfig, study};
 use crate::train::{Finished, Places, train};
 
 /// What can be reproduced.
@@ -254,10 +254,12 @@ fn trained(mut config: Config, options: &Options, run: PathBuf) -> Result<Value,
     Ok(train(&config, &part_of(options, run))?.results)
 }
 
-/// The results of a study.
-fn studied(mut config: StudyConfig, options: &Options, run: PathBuf) -> Result<Value, Error> {
+/// The results of a study, and the figures of its page.
+fn studied(mut config: StudyConfig, options: &Options, run: PathBuf) -> Result<(Value, Vec<Block>), Error> {
     config.backend = options.backend.unwrap_or(config.backend);
-    Ok(study(&config, &part_of(options, run))?.results)
+    let Studied { finished, report } = study(&config, &part_of(options, run))?;
+    let figures = report.blocks.into_iter().filter(|block| matches!(block, Block::Figure(_))).collect();
+    Ok((finished.results, figures))
 }
 
 fn number(value: &Value) -> f64 {
@@ -270,8 +272,13 @@ fn table1_config(scale: Scale) -> Result<StudyConfig, Error> {
     config("configs/study-table1.toml", include_str!("../../../../configs/study-table1.toml"), &overrides)
 }
 
+/// Two digits, with the sign of print.
+fn exponent(value: f64) -> String {
+    format!("{value:.2}").replace('-', "\u{2212}")
+}
+
 fn table1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
-    let results = studied(table1_config(options.scale)?, options, path.join("study"))?;
+    let (results, figures) = studied(table1_config(options.scale)?, options, path.join("study"))?;
     let rows = results["rows"].as_array().map_or(&[][..], Vec::as_slice);
     let claims = rows.iter().map(|row| {
         let slope = &row["largest"]["slope"];
@@ -284,25 +291,29 @@ fn table1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
             format!("{}: the gap falls with the width", row["name"].as_str().unwrap_or_default()),
             "at least as 1/\u{221a}m (slope \u{2212}0.5)",
             format!(
-                "slope {:.2} [{:.2}, {:.2}]{ends}",
-                number(&slope["slope"]),
-                number(&slope["low"]),
-                number(&slope["high"])
+                "slope {} [{}, {}]{ends}",
+                exponent(number(&slope["slope"])),
+                exponent(number(&slope["low"])),
+                exponent(number(&slope["high"]))
             ),
         )
     });
-    let blocks = vec![Block::Paragraph(
+    let mut blocks = vec![Block::Paragraph(
         "Every row of the paper's Table 1 is a loss with its kernel machine. The paper proves that the gap vanishes \
          with the width and gives no measurements; here they are, for two-layer networks held to their initial weights, \
          over widths and seeds. The full report is in the folder study beside this page."
             .into(),
     )];
+    // The gap over the width; the others are of single rows, along training.
+    blocks.extend(figures.into_iter().next());
     let slopes = rows.iter().map(|row| number(&row["largest"]["slope"]["slope"]));
     let (steepest, flattest) = slopes.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), s| (a.min(s), b.max(s)));
     let finding = format!(
-        "Slopes of the largest gap against the width, over the {} losses: {steepest:.2} to {flattest:.2}, for networks \
-         held to their initial weights.",
-        rows.len()
+        "Slopes of the largest gap against the width, over the {} losses: {} to {}, for networks held to their \
+         initial weights.",
+        rows.len(),
+        exponent(steepest),
+        exponent(flattest)
     );
     Ok(Reproduced { finding, claims: claims.collect(), blocks, results })
 }
@@ -315,7 +326,7 @@ fn generalisation_config(scale: Scale) -> Result<StudyConfig, Error> {
 }
 
 fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
-    let results = studied(generalisation_config(options.scale)?, options, path.join("study"))?;
+    let (results, figures) = studied(generalisation_config(options.scale)?, options, path.join("study"))?;
     let side = |labels: &str, who: &str| {
         let side = &results[labels][who];
         let bounds = side["bounds"].as_array().map_or(&[][..], Vec::as_slice);
@@ -343,11 +354,12 @@ fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
             side("random_labels", "network"),
         ),
     ];
-    let blocks = vec![Block::Paragraph(
+    let mut blocks = vec![Block::Paragraph(
         "\u{3b4} is the probability with which a bound may fail: 0.05 is usual, 0.99 is what the published plot used. \
-         The full report, with both along training, is in the folder study beside this page."
+         The full report is in the folder study beside this page."
             .into(),
     )];
+    blocks.extend(figures);
     let bounds = |labels: &str| {
         let bounds = results[labels]["network"]["bounds"].as_array().map_or(&[][..], Vec::as_slice);
         let one = |bound: &Value| format!("{:.2} at \u{3b4} = {}", number(&bound["bound"]), bound["delta"]);

@@ -11,7 +11,7 @@ use widenet_model::{Architecture, Network};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
 use super::gap::kernels;
-use super::{FromMachineConfig, Setup, progress_bar};
+use super::{FromMachineConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
@@ -38,7 +38,7 @@ struct Cell {
 }
 
 /// Runs the study.
-pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result<Finished, Error> {
+pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result<Studied, Error> {
     super::check_row(setup, &config.row)?;
     let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
@@ -105,7 +105,7 @@ fn finish(
     (folder, places): (&crate::run_folder::RunFolder, &Places),
     cells: &[Cell],
     output: f64,
-) -> Result<Finished, Error> {
+) -> Result<Studied, Error> {
     type Measure = (&'static str, &'static str, fn(&Cell) -> f64);
     const MEASURES: [Measure; 3] = [
         ("train", "training samples", |cell| cell.train),
@@ -168,5 +168,5 @@ fn finish(
     report.table(header.chain(widths.iter().map(|width| format!("m = {width}"))).chain(["slope".to_string()]), table);
     report.write(folder)?;
     summary += &format!("report: {}\n", places.run.join("report.html").display());
-    Ok(Finished { results, summary })
+    Ok(Studied { finished: Finished { results, summary }, report })
 }

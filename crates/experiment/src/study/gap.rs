@@ -10,7 +10,7 @@ use widenet_machine::{Decay, Descent, Objective};
 use widenet_model::{Architecture, Network};
 use widenet_tangent::{LimitKernel, LimitKind};
 
-use super::{GapConfig, RowConfig, Setup, progress_bar};
+use super::{GapConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::config::{KernelName, Regulariser};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
@@ -59,7 +59,7 @@ struct Row {
 }
 
 /// Runs the study.
-pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Finished, Error> {
+pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Studied, Error> {
     let rows = rows(config);
     let networks = check(setup, config, &rows)?;
     let folder = setup.folder(places)?;
@@ -276,11 +276,12 @@ const MEASURES: [Measure; 5] = [
     ("linearised_to_machine", "linearised network to machine", |cell| cell.linearised_to_machine),
 ];
 
-fn finish(setup: &Setup, config: &GapConfig, folder: &RunFolder, rows: &[Row]) -> Result<Finished, Error> {
+fn finish(setup: &Setup, config: &GapConfig, folder: &RunFolder, rows: &[Row]) -> Result<Studied, Error> {
     let results = results(setup, rows)?;
     folder.write_json("results.json", &results)?;
     folder.write("gap.csv", &csv(rows).map_err(|error| Error::file(folder.path().join("gap.csv"), error))?)?;
-    report(setup, config, rows)?.write(folder)?;
+    let report = report(setup, config, rows)?;
+    report.write(folder)?;
     let mut summary = String::new();
     for row in rows {
         writeln!(summary, "{}", row.config.name).expect("a string takes everything");
@@ -292,7 +293,7 @@ fn finish(setup: &Setup, config: &GapConfig, folder: &RunFolder, rows: &[Row]) -
         }
     }
     writeln!(summary, "report: {}", folder.path().join("report.html").display()).expect("a string takes everything");
-    Ok(Finished { results, summary })
+    Ok(Studied { finished: Finished { results, summary }, report })
 }
 
 /// The final numbers. They depend on the configuration and the backend alone: no times, no paths.

@@ -10,7 +10,7 @@ use widenet_model::{Network, Purpose, stream};
 use widenet_tangent::Kernel;
 
 use super::gap::{effective_lambda, kernels};
-use super::{GeneralisationConfig, Setup, progress_bar};
+use super::{GeneralisationConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
@@ -51,7 +51,7 @@ impl Side {
 }
 
 /// Runs the study.
-pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Result<Finished, Error> {
+pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Result<Studied, Error> {
     super::check_row(setup, &config.row)?;
     if config.deltas.is_empty() {
         return Err(Error::Setting("study.generalisation: at least one delta is needed".into()));
@@ -105,9 +105,10 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
         }
     }
     folder.write_json("results.json", &results)?;
-    report(setup, config, &real, &random)?.write(&folder)?;
+    let report = report(setup, config, &real, &random)?;
+    report.write(&folder)?;
     summary += &format!("report: {}\n", folder.path().join("report.html").display());
-    Ok(Finished { results, summary })
+    Ok(Studied { finished: Finished { results, summary }, report })
 }
 
 /// Labels by the toss of a coin.

@@ -16,6 +16,7 @@ use widenet_model::{Architecture, Network, Node, Shape};
 use crate::config::KernelName;
 use crate::data_source;
 use crate::error::Error;
+use crate::report::Report;
 use crate::run_folder::{Existing, RunFolder};
 use crate::train::{Finished, Places};
 
@@ -24,13 +25,21 @@ pub use config::{
     StudyConfig, StudyKind,
 };
 
+/// A finished study.
+pub struct Studied {
+    /// What it tells.
+    pub finished: Finished,
+    /// Its page, which is in the run folder.
+    pub report: Report,
+}
+
 /// Measures what `config` says.
 ///
 /// # Errors
 ///
 /// When anything asked for is impossible (nothing is written then), when training diverges, or when the run folder
 /// cannot be written.
-pub fn study(config: &StudyConfig, places: &Places) -> Result<Finished, Error> {
+pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
         let stored: StudyConfig =

@@ -9,7 +9,7 @@ use widenet_machine::{Decay, Descent, GradientFlow, Loss, Objective, Options, so
 use widenet_model::{Network, to_host};
 
 use super::gap::kernels;
-use super::{ObjectiveConfig, RowConfig, Setup, progress_bar};
+use super::{ObjectiveConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
@@ -59,7 +59,7 @@ impl Found {
 }
 
 /// Runs the study.
-pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<Finished, Error> {
+pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<Studied, Error> {
     for row in &config.rows {
         super::check_row(setup, row)?;
         if row.lambda_mean == 0.0 {
@@ -88,7 +88,8 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<F
         })).collect::<Vec<_>>(),
     });
     folder.write_json("results.json", &results)?;
-    report(setup, config, &found).write(&folder)?;
+    let report = report(setup, config, &found);
+    report.write(&folder)?;
     let mut summary = String::new();
     for (row, found) in rows() {
         let Point { machine, flow, network, rate, .. } = found.last();
@@ -104,7 +105,7 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<F
         );
     }
     summary += &format!("report: {}\n", folder.path().join("report.html").display());
-    Ok(Finished { results, summary })
+    Ok(Studied { finished: Finished { results, summary }, report })
 }
 
 fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &ProgressBar) -> Result<Found, Error> {

@@ -9,7 +9,7 @@ use widenet_model::{Network, to_host};
 use widenet_tangent::{Kernel, TangentFeatures};
 
 use super::gap::effective_lambda;
-use super::{PathKernelConfig, RowConfig, Setup, progress_bar};
+use super::{PathKernelConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::compare::Spectrum;
 use crate::config::Regulariser;
 use crate::error::Error;
@@ -48,7 +48,7 @@ struct Point {
 }
 
 /// Runs the study.
-pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<Finished, Error> {
+pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<Studied, Error> {
     config.rows.iter().try_for_each(|row| super::check_row(setup, row))?;
     let folder = setup.folder(places)?;
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
@@ -73,7 +73,8 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
         "rows": rows.collect::<Vec<_>>(),
     });
     folder.write_json("results.json", &results)?;
-    report(setup, config, &found)?.write(&folder)?;
+    let report = report(setup, config, &found)?;
+    report.write(&folder)?;
     let mut summary = String::new();
     for (row, found) in config.rows.iter().zip(&found) {
         let last = found.last();
@@ -92,7 +93,7 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
         );
     }
     summary += &format!("report: {}\n", folder.path().join("report.html").display());
-    Ok(Finished { results, summary })
+    Ok(Studied { finished: Finished { results, summary }, report })
 }
 
 impl Found {
