@@ -1,9 +1,10 @@
 //! The empirical tangent kernel of a finite network.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
-use widenet_model::host::Real;
+use widenet_model::host::{HostNetwork, Real};
 use widenet_model::{Architecture, Network, Precision, is_host, to_host};
 
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
@@ -43,6 +44,15 @@ pub struct EmpiricalKernel {
     kind: EmpiricalKind,
     plan: Vec<LayerPlan>,
     tile: usize,
+    /// The network's weights as the host reads them, once they are asked for.
+    weights: Arc<OnceLock<Weights>>,
+}
+
+/// See [`EmpiricalKernel`]'s `weights`.
+#[derive(Debug)]
+enum Weights {
+    F32(HostNetwork<f32>),
+    F64(HostNetwork<f64>),
 }
 
 /// Bytes that features may take, unless [`EmpiricalKernel::with_memory`] says otherwise.
@@ -63,8 +73,8 @@ impl EmpiricalKernel {
 
     /// A kernel of the given kind.
     pub fn of_kind(network: &Network, kind: EmpiricalKind) -> Self {
-        Self { network: network.clone(), kind, plan: plan(network.architecture(), Method::Auto), tile: 0 }
-            .with_default_tile()
+        let (plan, weights) = (plan(network.architecture(), Method::Auto), Arc::default());
+        Self { network: network.clone(), kind, plan, tile: 0, weights }.with_default_tile()
     }
 
     /// Computes it by this method.
@@ -92,7 +102,7 @@ impl EmpiricalKernel {
         (numbers_per_sample(&self.network, &self.plan) as u64).saturating_mul(self.network.precision().bytes()).max(1)
     }
 
-    /// Holds features in about `bytes` of memory, beside the matrix itself. Samples then go through in tiles, and the
+    /// Holds features in about `bytes` of memory, beside the matrix itself and a copy of the weights. Samples then go through in tiles, and the
     /// features of a tile are computed again for every tile they meet.
     ///
     /// # Errors
@@ -152,19 +162,26 @@ impl EmpiricalKernel {
         if !is_host(&self.network.device()) || self.plan.iter().any(pairs) {
             return Ok(Features::Tensors(self.tensors(samples)?));
         }
+        if on_host_by_layers(&self.network, samples.nrows()) {
+            let weights = self.weights.get_or_init(|| match self.network.precision() {
+                Precision::F32 => Weights::F32(HostNetwork::new(&self.network)),
+                Precision::F64 => Weights::F64(HostNetwork::new(&self.network)),
+            });
+            return Ok(match weights {
+                Weights::F32(network) => Features::F32(self.host_features(network, samples)),
+                Weights::F64(network) => Features::F64(self.host_features(network, samples)),
+            });
+        }
+        let (tensors, last_only) = (self.tensors(samples)?, self.kind == EmpiricalKind::LastLayer);
         Ok(match self.network.precision() {
-            Precision::F32 => Features::F32(self.host_features(samples)?),
-            Precision::F64 => Features::F64(self.host_features(samples)?),
+            Precision::F32 => Features::F32(HostFeatures::read(&tensors, last_only)?),
+            Precision::F64 => Features::F64(HostFeatures::read(&tensors, last_only)?),
         })
     }
 
-    fn host_features<T: Real>(&self, samples: ArrayView2<f64>) -> Result<HostFeatures<T>, KernelError> {
-        let last_only = self.kind == EmpiricalKind::LastLayer;
-        if !on_host_by_layers(&self.network, samples.nrows()) {
-            return Ok(HostFeatures::read(&self.tensors(samples)?, last_only)?);
-        }
-        let features = HostFeatures::of(&self.plan, &self.network, samples);
-        Ok(if last_only { features.last_layer() } else { features })
+    fn host_features<T: Real>(&self, network: &HostNetwork<T>, samples: ArrayView2<f64>) -> HostFeatures<T> {
+        let features = HostFeatures::of(&self.plan, network, samples);
+        if self.kind == EmpiricalKind::LastLayer { features.last_layer() } else { features }
     }
 
     fn tile_gram(&self, left: &TangentFeatures, right: &TangentFeatures) -> Result<Array2<f64>, KernelError> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Tensor, s};
 use ndarray::ArrayView2;
 use rayon::prelude::*;
+use widenet_model::host::HostNetwork;
 use widenet_model::{ConvNode, LayerDerivative, Network, Precision, is_host};
 
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
@@ -91,8 +92,8 @@ impl TangentFeatures {
         check_samples(&x, network.architecture().input().size())?;
         if on_host_by_layers(network, x.nrows()) {
             let layers = match network.precision() {
-                Precision::F32 => HostFeatures::<f32>::of(plan, network, x).into_tensors(network),
-                Precision::F64 => HostFeatures::<f64>::of(plan, network, x).into_tensors(network),
+                Precision::F32 => HostFeatures::of(plan, &HostNetwork::<f32>::new(network), x).into_tensors(network),
+                Precision::F64 => HostFeatures::of(plan, &HostNetwork::<f64>::new(network), x).into_tensors(network),
             };
             return Ok(Self { layers });
         }
@@ -418,7 +419,7 @@ fn product(a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
 const CHUNK: usize = 256 << 20;
 
 /// Vectors of a chunk at least: weights are read anew for every chunk.
-const LEAST_VECTORS: usize = 128;
+const LEAST_VECTORS: usize = 64;
 
 /// Of `n` samples, how many go through the network together. Images take much memory on the way, and little of it is
 /// kept. Vectors go one chunk to a core on the host.
@@ -435,7 +436,7 @@ fn chunk(network: &Network, n: usize) -> usize {
 }
 
 /// Whether the host takes `n` samples through a network by layers. It copies the weights for that: little for a network
-/// with convolutions, and for a dense one little beside the products of enough samples on every core.
+/// with convolutions; for a dense one it takes enough samples on every core.
 pub(crate) fn on_host_by_layers(network: &Network, n: usize) -> bool {
     let convolutions = || network.architecture().weighted_layers().iter().any(|layer| layer.positions > 1);
     let enough = n.div_ceil(rayon::current_num_threads()) >= LEAST_VECTORS;

@@ -59,9 +59,8 @@ impl<T: Real> Rows<T> {
 
 impl<T: Real> HostFeatures<T> {
     /// The features of finite samples `x: [n, d]` that fit the network, each layer's as `plan` says.
-    pub(crate) fn of(plan: &[LayerPlan], network: &Network, x: ArrayView2<f64>) -> Self {
-        let outputs = network.architecture().output_size();
-        let network = HostNetwork::<T>::new(network);
+    pub(crate) fn of(plan: &[LayerPlan], network: &HostNetwork<T>, x: ArrayView2<f64>) -> Self {
+        let outputs = network.layers().last().expect("a network has a layer with weights").units;
         let n = x.nrows();
         let empty = |layer: &widenet_model::host::HostLayer<T>, way: &LayerPlan| {
             let product = way.contraction == Contraction::Products;
