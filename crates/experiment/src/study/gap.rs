@@ -390,7 +390,9 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
             figure = figure.series(Series::new("", line).slot(slot));
         }
     }
-    report.figure(figure);
+    if config.widths.len() > 1 {
+        report.figure(figure);
+    }
     let number = |value: f64| format!("{value:.4}");
     let mut table = Vec::new();
     for row in rows {

@@ -209,12 +209,12 @@ fn report(setup: &Setup, config: &ObjectiveConfig, found: &[Found]) -> Report {
                 Axis::log("distance to the optimum, as a share of the first"),
             )
             .caption(
-                "The flow stays below the dashed line; the machine in steps does until the size of a step stops it.",
+                "The flow stays below e^(\u{2212}2\u{3bb}t); the machine in steps does until the size of a step stops it.",
             )
             .series(Series::new("machine", series(|point| point.machine)).slot(0))
             .series(Series::new("network", series(|point| point.network)).mark(Mark::Markers).slot(1))
             .series(Series::new("e^(\u{2212}2\u{3bb}t)", series(|point| point.rate)).mark(Mark::Dashed).slot(2))
-            .series(Series::new("gradient flow", series(|point| point.flow)).slot(3)),
+            .series(Series::new("gradient flow", series(|point| point.flow)).mark(Mark::Dashed).slot(3)),
         );
     }
     let rows = config.rows.iter().zip(found).map(|(row, found)| {
