@@ -344,12 +344,13 @@ impl Search {
             }
             let value = bound(next);
             let again = passed.replace(value > 0.0) == Some(value > 0.0);
+            let share = if again { 0.5 } else { 1.0 };
             if value > 0.0 {
                 (self.low, self.at_low) = (next, value);
-                self.at_high = self.at_high.map(|at_high| if again { 0.5 * at_high } else { at_high });
+                self.at_high = self.at_high.map(|at_high| share * at_high);
             } else {
                 (self.high, self.at_high) = (next, Some(value));
-                self.at_low *= if again { 0.5 } else { 1.0 };
+                self.at_low *= share;
             }
             let width = self.high - self.low;
             next = match self.at_high.filter(|v| v.is_finite()) {

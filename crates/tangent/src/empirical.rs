@@ -102,8 +102,8 @@ impl EmpiricalKernel {
         (numbers_per_sample(&self.network, &self.plan) as u64).saturating_mul(self.network.precision().bytes()).max(1)
     }
 
-    /// Holds features in about `bytes` of memory, beside the matrix itself and a copy of the weights. Samples then go through in tiles, and the
-    /// features of a tile are computed again for every tile they meet.
+    /// Holds features in about `bytes` of memory, beside the matrix itself and a copy of the weights. Samples then go
+    /// through in tiles, and the features of a tile are computed again for every tile they meet.
     ///
     /// # Errors
     ///

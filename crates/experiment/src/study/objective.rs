@@ -119,7 +119,10 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
     // The solver's is the C form, which is 1/lambda of this one.
     let optimum = lambda * solution.objectives.primal;
     let start = losses(loss, ArrayView1::from(&vec![0.0; n]), labels);
-    let share = |value: f64| (value - optimum) / (start - optimum);
+    // Of lambda/2 `norm` + sum l, with the squared norm of what is learned.
+    let distance = |norm: f64, outputs: ArrayView1<f64>| {
+        (lambda / 2.0 * norm + losses(loss, outputs, labels) - optimum) / (start - optimum)
+    };
 
     let network =
         Network::init(&setup.architecture, setup.config.seed, setup.config.precision, &setup.device.clone().autodiff());
@@ -135,9 +138,6 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
     let mut flow = GradientFlow::new(kernels.train.view(), labels, row.loss, objective, TOLERANCE)?;
     // A step's length in the sum form.
     let length = rate / n as f64;
-    // lambda/2 |beta|^2 + sum l, less the optimum.
-    let distance =
-        |alpha: ArrayView1<f64>, g: ArrayView1<f64>| share(lambda / 2.0 * alpha.dot(&g) + losses(loss, g, labels));
     let steps = row.steps(training);
     let grid = grid(steps, config.points.get());
     let all: Vec<usize> = (0..n).collect();
@@ -150,9 +150,9 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
             let f = train.outputs(&network)?;
             points.push(Point {
                 step,
-                machine: distance(machine.coefficients().view(), g.view()),
-                flow: distance(flow.coefficients(), flow.outputs()),
-                network: share(lambda / 2.0 * distance_squared(&network)? + losses(loss, f.view(), labels)),
+                machine: distance(machine.coefficients().dot(&g), g.view()),
+                flow: distance(flow.coefficients().dot(&flow.outputs()), flow.outputs()),
+                network: distance(distance_squared(&network)?, f.view()),
                 rate: (-2.0 * rate * row.lambda_mean * step as f64).exp(),
             });
         }
