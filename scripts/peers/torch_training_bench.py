@@ -58,8 +58,9 @@ def network():
     if case.startswith("two-layer"):
         return nn.Sequential(nn.Flatten(), dense(784, 10000), nn.ReLU(), dense(10000, 1))
     if case.startswith("three-layer"):
-        hidden = [dense(784, 4096), nn.ReLU(), dense(4096, 4096), nn.ReLU()]
-        return nn.Sequential(nn.Flatten(), *hidden, dense(4096, 1))
+        width = int(case.split("-")[2])
+        hidden = [dense(784, width), nn.ReLU(), dense(width, width), nn.ReLU()]
+        return nn.Sequential(nn.Flatten(), *hidden, dense(width, 1))
     if case.startswith("cnn"):
         features = [conv(1, 64), nn.ReLU(), conv(64, 64), nn.ReLU()]
         return nn.Sequential(*features, nn.Flatten(), dense(64 * 784, 1, root))

@@ -59,6 +59,7 @@ fn step_seconds(case: &Case) -> f64 {
 
 const TWO: &str = "mlp = { hidden = [10000] }";
 const THREE: &str = "mlp = { hidden = [4096, 4096] }";
+const WIDE: &str = "mlp = { hidden = [10000, 10000] }";
 const CNN: &str = "cnn = { channels = [64, 64], head = 'flatten', sigma_w = 1.4142135623730951 }";
 const RESNET: &str = "resnet = { stem = 32, blocks = [{ channels = 32 }, { channels = 64, stride = 2 }], \
                       head = 'flatten', sigma_w = 1.4142135623730951 }";
@@ -81,6 +82,7 @@ fn main() {
         case("three-layer-4096-b128", THREE, 1024, 128, 1, None),
         case("three-layer-4096-b128-distance", THREE, 1024, 128, 1, DistanceToInit),
         case("three-layer-4096-b128-distance-eighth-pushed", THREE, 1024, 128, 8, DistanceToInit),
+        case("three-layer-10000-n128-distance-eighth-pushed", WIDE, 128, 128, 8, DistanceToInit),
         case("cnn-b32", CNN, 64, 32, 1, None),
         case("resnet-b32", RESNET, 64, 32, 1, None),
     ];

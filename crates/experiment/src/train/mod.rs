@@ -35,8 +35,9 @@ pub(crate) use output::BURN;
 use record::{Gap, LinearisedRecord, Outputs, Record, Scores, grid, max_abs};
 use start::from_machine;
 
-/// Seconds between checkpoints.
+/// Time between checkpoints, and how many times as long as one takes to write: a large network's are rarer.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+const CHECKPOINT_SHARE: u32 = 50;
 
 /// Where a run reads from and writes to.
 #[derive(Clone, Debug, Default)]
@@ -220,7 +221,7 @@ impl Run<'_> {
         let grid = grid(steps, config.record.points.get());
         let progress = progress_bar(steps, first);
         let mut last_loss = f64::NAN;
-        let mut saved = Instant::now();
+        let (mut saved, mut pause) = (Instant::now(), CHECKPOINT_EVERY);
         let trained = Instant::now();
         let mut diverged = None;
         for step in first..=steps.min(stop_at.max(first)) {
@@ -239,7 +240,8 @@ impl Run<'_> {
                 records.push(record);
             }
             let stop = step == steps || step >= stop_at;
-            if stop || saved.elapsed() >= CHECKPOINT_EVERY {
+            if stop || saved.elapsed() >= pause {
+                let started = Instant::now();
                 let checkpoint = Checkpoint {
                     step,
                     network: network.network(),
@@ -251,6 +253,7 @@ impl Run<'_> {
                 checkpoint.save(self.folder)?;
                 records = checkpoint.records;
                 saved = Instant::now();
+                pause = CHECKPOINT_EVERY.max(CHECKPOINT_SHARE * (saved - started));
             }
             if stop {
                 break;

@@ -106,7 +106,7 @@ impl<T: Real> LayeredEngine<T> {
                 let scales = [layer.w_scale, layer.b_scale].map(|scale| rate * T::of(scale));
                 for (part, values) in [&mut layer.weight, &mut layer.bias].into_iter().enumerate() {
                     let size = values.len();
-                    pulls[index][part].apply(ArrayViewMut2::from_shape((1, size), values).expect("a row"));
+                    pulls[index][part].apply([0, 0], ArrayViewMut2::from_shape((1, size), values).expect("a row"));
                     for sums in gradients {
                         values.iter_mut().zip(&sums[index][part]).for_each(|(w, &sum)| *w -= scales[part] * sum);
                     }

@@ -7,7 +7,8 @@
 //! G_L = s (p w^T) o phi'(z_L)      G_l = s_{l+1} (G_{l+1} W_{l+1}^T) o phi'(z_l)      dW_l = s_l a_{l-1}^T G_l
 //! ```
 //!
-//! Tensor operations compute the same, but make new tensors for every gradient and every updated weight. Here each weight is read once for the regulariser's pull and once for a matrix product that adds the gradient in
+//! Tensor operations compute the same, but make new tensors for every gradient and every updated weight. Here a step
+//! reads each weight once for the derivatives below, the regulariser's pull and the product that adds the gradient in
 //! place, and rows of samples that the loss does not push (`p_i = 0`) are left out of all products.
 
 mod layered;
@@ -15,7 +16,7 @@ mod parameter;
 mod product;
 
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis, CowArray, Ix2, Zip, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2, Zip, s};
 use widenet_model::host::{Real, activation};
 use widenet_model::{Activation, Layer, Network, Node, Operation};
 
@@ -212,16 +213,12 @@ impl<T: Real> HostEngine<T> {
             let (below, rest) = self.hidden.split_at_mut(index);
             let layer = &mut rest[0];
             let Some(next) = below.last_mut() else {
-                layer.step(self.rate, inputs.view(), &active);
+                layer.step(self.rate, inputs.view(), &active, None);
                 break;
             };
-            // The layer below needs these weights as they were.
-            if let Weight::Full(weight) = &layer.weight {
-                reserve(&mut self.upstream, rows, weight.value.nrows());
-                let (g, weight) = (layer.z.slice(s![..rows, ..]), weight.value.t());
-                product(self.upstream.slice_mut(s![..rows, ..]), Place::Replace, layer.w_scale, g, weight);
-            }
-            layer.step(self.rate, next.a.slice(s![..rows, ..]), &active);
+            reserve(&mut self.upstream, rows, next.a.ncols());
+            let upstream = self.upstream.slice_mut(s![..rows, ..]);
+            layer.step(self.rate, next.a.slice(s![..rows, ..]), &active, Some(upstream));
             let upstream = &self.upstream;
             next.gate(rows, |row| (T::one(), upstream.row(row)));
         }
@@ -326,11 +323,14 @@ impl<T: Real> Hidden<T> {
         });
     }
 
-    /// A step, once `z` holds the derivatives of the samples `active`.
-    fn step(&mut self, rate: T, below: ArrayView2<T>, active: &[usize]) {
+    /// A step, once `z` holds the derivatives of the samples `active`. Those with respect to the activations below are
+    /// put `down`, where there is a layer that needs them.
+    fn step(&mut self, rate: T, below: ArrayView2<T>, active: &[usize], down: Option<ArrayViewMut2<T>>) {
         let g = self.z.slice(s![..active.len(), ..]);
         match &mut self.weight {
-            Weight::Full(weight) => weight.step(rate * self.w_scale, below, g),
+            Weight::Full(weight) => {
+                weight.step(rate * self.w_scale, below, g, down.map(|down| (self.w_scale, down)));
+            }
             Weight::Span { coordinates, .. } => {
                 coordinates.pull();
                 for (&sample, g) in active.iter().zip(g.rows()) {

@@ -1,5 +1,6 @@
 //! The matrix product of a host network.
 
+use gemm::Parallelism;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use widenet_model::host::Real;
 
@@ -20,7 +21,23 @@ pub enum Place {
 /// # Panics
 ///
 /// When the shapes do not fit.
-pub fn product<T: Real>(mut out: ArrayViewMut2<T>, place: Place, scale: T, a: ArrayView2<T>, b: ArrayView2<T>) {
+pub fn product<T: Real>(out: ArrayViewMut2<T>, place: Place, scale: T, a: ArrayView2<T>, b: ArrayView2<T>) {
+    product_on(Parallelism::Rayon(0), out, place, scale, a, b);
+}
+
+/// The same on this core alone, for one block of a matrix whose blocks go to different cores.
+pub fn product_block<T: Real>(out: ArrayViewMut2<T>, place: Place, scale: T, a: ArrayView2<T>, b: ArrayView2<T>) {
+    product_on(Parallelism::None, out, place, scale, a, b);
+}
+
+fn product_on<T: Real>(
+    on: Parallelism,
+    mut out: ArrayViewMut2<T>,
+    place: Place,
+    scale: T,
+    a: ArrayView2<T>,
+    b: ArrayView2<T>,
+) {
     let ((m, k), (inner, n)) = (a.dim(), b.dim());
     assert!(k == inner && out.dim() == (m, n), "[{m}, {k}] times [{inner}, {n}] into {:?}", out.dim());
     let (strides, strides_a, strides_b) = (strides(out.view()), strides(a), strides(b));
@@ -47,7 +64,7 @@ pub fn product<T: Real>(mut out: ArrayViewMut2<T>, place: Place, scale: T, a: Ar
             false,
             false,
             false,
-            gemm::Parallelism::Rayon(0),
+            on,
         );
     }
 }
