@@ -92,10 +92,13 @@ fn build(config: &str, shape: [usize; 3]) -> Architecture {
 fn outputs_and_derivatives_are_those_of_tensors() {
     let cases = [
         ("mlp = { hidden = [7, 5], sigma_b = 0.4, outputs = 3 }", [1, 3, 4]),
-        ("cnn = { channels = [8, 16], sigma_b = 0.3 }", [1, 6, 5]),
-        ("cnn = { channels = [8, 8, 8], head = 'flatten', outputs = 2 }", [2, 5, 7]),
+        ("cnn = { channels = [16, 32], sigma_b = 0.3 }", [1, 6, 5]),
+        ("cnn = { channels = [16, 16, 16], head = 'flatten', outputs = 2 }", [2, 5, 7]),
         ("cnn = { channels = [16, 8], kernel = 5, stride = 2 }", [3, 9, 8]),
-        ("resnet = { stem = 8, blocks = [{ channels = 8 }, { channels = 16, stride = 2 }], sigma_b = 0.2 }", [1, 7, 6]),
+        (
+            "resnet = { stem = 16, blocks = [{ channels = 16 }, { channels = 32, stride = 2 }], sigma_b = 0.2 }",
+            [1, 7, 6],
+        ),
     ];
     for (config, shape) in cases {
         check::<f64>(&build(config, shape), 3, 3, 1e-12);
@@ -120,8 +123,8 @@ fn every_activation_and_pool_is_known() {
             ["{ max_pool = { window = 2 } }, 'flatten'", "{ average_pool = { window = 2 } }, 'global_average_pool'"]
         {
             let config = format!(
-                "layers = [{{ conv = {{ channels = 8, kernel = 3, padding = 1 }} }}, {{ activation = {activation} }}, \
-                 {{ conv = {{ channels = 8, kernel = 3, padding = 2, sigma_b = 0.5 }} }}, {pool}, \
+                "layers = [{{ conv = {{ channels = 16, kernel = 3, padding = 1 }} }}, {{ activation = {activation} }}, \
+                 {{ conv = {{ channels = 16, kernel = 3, padding = 2, sigma_b = 0.5 }} }}, {pool}, \
                  {{ dense = {{ units = 2 }} }}]"
             );
             check::<f64>(&build(&config, [1, 4, 6]), 5, 2, 1e-12);
@@ -134,7 +137,7 @@ proptest! {
     #[test]
     fn convolutions_of_all_shapes(
         [kernel, stride, padding] in [1..5_usize, 1..4, 0..4],
-        [channels, units] in [(0..3_usize), 0..3].prop_map(|choice| choice.map(|i| [3, 8, 24][i])),
+        [channels, units] in [(0..3_usize), 0..3].prop_map(|choice| choice.map(|i| [3, 16, 48][i])),
         [height, width] in [4..9_usize, 4..9],
         n in 1..4_usize,
         seed in 0..100_u64,

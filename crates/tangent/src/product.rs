@@ -1,40 +1,90 @@
 //! Products of feature matrices on the host.
 
+use std::ops::Range;
+
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
 use widenet_model::host::Real;
+
+/// From so many features per sample on, each core sums over some of the features: matrices of few rows are too small to
+/// be shared among cores.
+const LONG: usize = 32;
 
 /// `out = scale a b^T` for row-major `a: [n_a, depth]`, `b: [n_b, depth]`, `out: [n_a, n_b]`, on all cores.
 pub(crate) fn product<T: Real>(scale: f64, a: &[T], b: &[T], depth: usize, out: &mut [T]) {
-    product_on(scale, a, b, depth, out, Par::rayon(0));
-}
-
-/// The same on this core alone: blocks of a few hundred rows and columns, a core each, take three quarters of the time
-/// of one product on all cores.
-pub(crate) fn product_block<T: Real>(scale: f64, a: &[T], b: &[T], depth: usize, out: &mut [T]) {
-    product_on(scale, a, b, depth, out, Par::Seq);
-}
-
-fn product_on<T: Real>(scale: f64, a: &[T], b: &[T], depth: usize, out: &mut [T], on: Par) {
     let a = MatRef::from_row_major_slice(a, a.len() / depth, depth);
     let b = MatRef::from_row_major_slice(b, b.len() / depth, depth);
-    let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.nrows());
-    matmul(out, Accum::Replace, a, b.transpose(), T::of(scale), on);
+    let (rows, columns) = (a.nrows(), b.nrows());
+    shared(rows.max(columns), depth, out, |features, out, on| {
+        let [a, b] = [a, b].map(|matrix| matrix.subcols(features.start, features.len()));
+        let out = MatMut::from_row_major_slice_mut(out, rows, columns);
+        matmul(out, Accum::Replace, a, b.transpose(), T::of(scale), on);
+    });
 }
 
 /// The lower triangle, with the diagonal, of `out = scale a a^T`.
 pub(crate) fn product_lower<T: Real>(scale: f64, a: &[T], depth: usize, out: &mut [T]) {
     let a = MatRef::from_row_major_slice(a, a.len() / depth, depth);
-    triangular::matmul(
-        MatMut::from_row_major_slice_mut(out, a.nrows(), a.nrows()),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        a,
-        BlockStructure::Rectangular,
-        a.transpose(),
-        BlockStructure::Rectangular,
-        T::of(scale),
-        Par::rayon(0),
-    );
+    let rows = a.nrows();
+    shared(rows, depth, out, |features, out, on| {
+        let a = a.subcols(features.start, features.len());
+        triangular::matmul(
+            MatMut::from_row_major_slice_mut(out, rows, rows),
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            a,
+            BlockStructure::Rectangular,
+            a.transpose(),
+            BlockStructure::Rectangular,
+            T::of(scale),
+            on,
+        );
+    });
+}
+
+/// Has `out` computed on all cores: at once, or as a sum over equal parts of the features, a core each.
+fn shared<T: Real>(rows: usize, depth: usize, out: &mut [T], compute: impl Fn(Range<usize>, &mut [T], Par) + Sync) {
+    let cores = rayon::current_num_threads();
+    if cores == 1 || depth < LONG * rows {
+        return compute(0..depth, out, Par::rayon(0));
+    }
+    let size = depth.div_ceil(cores);
+    let part = |first: usize| {
+        let mut sum = vec![T::zero(); out.len()];
+        compute(first..(first + size).min(depth), &mut sum, Par::Seq);
+        sum
+    };
+    let firsts: Vec<usize> = (0..depth).step_by(size).collect();
+    let sums: Vec<Vec<T>> = firsts.into_par_iter().map(part).collect();
+    out.fill(T::zero());
+    for sum in sums {
+        out.iter_mut().zip(sum).for_each(|(out, term)| *out += term);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn few_long_rows_and_many_short_ones() {
+        // Whole numbers: sums are exact in any order.
+        let numbers = |rows, columns, k: usize| {
+            Array2::from_shape_fn((rows, columns), |(i, j)| ((i * k + j * (k + 2)) % 7) as f64 - 3.0)
+        };
+        for (rows, columns, depth) in [(1, 1, 1), (3, 2, 5), (40, 30, 20), (3, 2, 32 * 3), (2, 5, 1001)] {
+            let (a, b) = (numbers(rows, depth, 3), numbers(columns, depth, 5));
+            let mut out = Array2::from_elem((rows, columns), f64::NAN);
+            let flat = |matrix: &Array2<f64>| matrix.iter().copied().collect::<Vec<_>>();
+            product(2.0, &flat(&a), &flat(&b), depth, out.as_slice_mut().unwrap());
+            assert_eq!(out, 2.0 * a.dot(&b.t()));
+            let mut out = Array2::from_elem((rows, rows), 0.5);
+            product_lower(2.0, &flat(&a), depth, out.as_slice_mut().unwrap());
+            let expected = 2.0 * a.dot(&a.t());
+            assert!(out.indexed_iter().all(|((i, j), &entry)| i < j || entry == expected[[i, j]]));
+        }
+    }
 }

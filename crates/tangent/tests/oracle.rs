@@ -35,12 +35,18 @@ fn cases(outputs: usize) -> Vec<(&'static str, Architecture)> {
          {{ activation = 'relu' }}, {{ conv = {{ channels = 8, kernel = 2, padding = 1 }} }}, 'flatten', \
          {{ dense = {{ units = {outputs}, sigma_b = 0.1 }} }}]"
     );
+    // Enough channels for minimal filtering.
+    let filtered = format!(
+        "resnet = {{ stem = 16, blocks = [{{ channels = 16 }}, {{ channels = 32, stride = 2 }}], outputs = {outputs}, \
+         sigma_b = 0.3 }}"
+    );
     vec![
         ("mlp", architecture(&mlp, Shape::Flat(6))),
         ("cnn by pairs of positions", architecture(&pairs, image)),
         ("cnn with flatten", architecture(&flatten, image)),
         ("cnn with pooling", architecture(&pooling, image)),
         ("strided resnet", architecture(&resnet, image)),
+        ("strided resnet of many channels", architecture(&filtered, image)),
     ]
 }
 

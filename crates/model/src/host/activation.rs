@@ -86,5 +86,8 @@ fn sigmoid<T: Real>(z: T) -> T {
 
 /// `x <- function(x, y)`, entry by entry.
 fn each<T: Real>(x: &mut [T], y: &[T], function: impl Fn(T, T) -> T) {
-    vectorised(|| x.iter_mut().zip(y).for_each(|(x, &y)| *x = function(*x, y)));
+    vectorised(
+        #[inline(always)]
+        || x.iter_mut().zip(y).for_each(|(x, &y)| *x = function(*x, y)),
+    );
 }

@@ -3,25 +3,26 @@
 //! Burn's tensor operations go through the whole batch one after the other, on one core for all but matrix products, and
 //! make a new tensor each. Here a few samples at a time go all the way forth and back while what they leave is in the
 //! cache; cores take different samples, and derivatives are written where they are wanted. Convolutions with 3 x 3 kernels
-//! take 16 products where 36 are written (Winograd's minimal filtering).
+//! take a quarter of the products that are written (Winograd's minimal filtering).
 
 pub mod activation;
 mod convolution;
 mod pool;
+mod product;
 mod real;
 mod winograd;
 
 use burn::tensor::{Tensor, TensorCreationOptions, TensorData};
-use faer::Accum;
 
 use crate::architecture::Layer;
 use crate::layers::{Node, Operation};
 use crate::network::Network;
 use crate::shape::Shape;
 use convolution::Geometry;
-use real::{product, rows};
-use winograd::{Patches, transform_kernel_derivatives, transform_kernels};
+use product::{rows, rows_mut};
+use winograd::{Kernels, Patches, transform_kernel_derivatives};
 
+pub use product::{Place, product, product_block, product_transposed};
 pub use real::{Real, vectorised};
 
 /// A network's layers as host arrays.
@@ -59,7 +60,7 @@ enum Way<T> {
     /// All windows side by side.
     Windows(Geometry),
     /// In patches; with the kernels' transforms, scaled.
-    Patches(Patches, Geometry, Vec<T>),
+    Patches(Patches, Geometry, Kernels<T>),
 }
 
 #[derive(Clone, Debug)]
@@ -138,8 +139,8 @@ impl<T: Real> HostNetwork<T> {
 
     fn prepare(&mut self) {
         for HostLayer { way, weight, w_scale, .. } in &mut self.layers {
-            if let Way::Patches(_, _, kernels) = way {
-                transform_kernels(weight, T::of(*w_scale), kernels);
+            if let Way::Patches(_, geometry, kernels) = way {
+                kernels.transform(weight, T::of(*w_scale), geometry.input[0]);
             }
         }
     }
@@ -219,7 +220,10 @@ impl<T: Real> HostNetwork<T> {
                     }
                     let [a, b] = branches.each_ref().map(|records| records.last().map_or(input, |last| &last.output));
                     output.resize(a.len(), T::zero());
-                    vectorised(|| output.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = a + b));
+                    vectorised(
+                        #[inline(always)]
+                        || output.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = a + b),
+                    );
                 }
                 HostNode::Fixed(Operation::Activation(activation), _) => {
                     output.resize(input.len(), T::zero());
@@ -270,7 +274,10 @@ impl<T: Real> HostNetwork<T> {
                     let b = self.back(shortcut, right, input, n, copy, wanted, free, visit);
                     let a = self.back(branch, left, input, n, g, wanted, free, visit);
                     a.zip(b).map(|(mut a, b)| {
-                        vectorised(|| a.iter_mut().zip(&b).for_each(|(a, &b)| *a += b));
+                        vectorised(
+                            #[inline(always)]
+                            || a.iter_mut().zip(&b).for_each(|(a, &b)| *a += b),
+                        );
                         free.push(b);
                         a
                     })
@@ -314,12 +321,14 @@ impl<T: Real> HostLayer<T> {
         z.resize(n * self.positions * self.units, T::zero());
         match &self.way {
             Way::Dense => {
-                product(z, Accum::Replace, scale, rows(input, self.fan_in), rows(&self.weight, self.units));
+                let (z, weight) = (rows_mut(z, self.units), rows(&self.weight, self.units));
+                product_block(z, Place::Replace, scale, rows(input, self.fan_in), weight);
             }
             Way::Windows(geometry) => {
                 read.resize(n * self.positions * self.fan_in, T::zero());
                 each(input, read, n, |image, windows| geometry.copy_windows(image, windows));
-                product(z, Accum::Replace, scale, rows(read, self.fan_in), rows(&self.weight, self.units));
+                let (z, weight) = (rows_mut(z, self.units), rows(&self.weight, self.units));
+                product_block(z, Place::Replace, scale, rows(read, self.fan_in), weight);
             }
             Way::Patches(patches, geometry, kernels) => {
                 read.resize(n * patches.numbers(geometry.input[0]), T::zero());
@@ -351,7 +360,7 @@ impl<T: Real> HostLayer<T> {
     ) -> Option<Vec<T>> {
         let (mut patches, mut scratch) = (Vec::new(), Vec::new());
         if let Way::Patches(way, _, kernels) = &self.way {
-            (patches, scratch) = (take(free, n * way.numbers(self.units)), take(free, kernels.len()));
+            (patches, scratch) = (take(free, n * way.numbers(self.units)), take(free, kernels.numbers()));
             each(g, &mut patches, n, |g, patches| way.read_derivatives(g, self.units, patches));
         }
         let seen =
@@ -363,13 +372,11 @@ impl<T: Real> HostLayer<T> {
             let mut down = take(free, input.len());
             match &self.way {
                 Way::Dense => {
-                    let weight = rows(&self.weight, self.units).transpose();
-                    product(&mut down, Accum::Replace, scale, rows(g, self.units), weight);
+                    product_transposed(scale, g, &self.weight, self.units, &mut down);
                 }
                 Way::Windows(geometry) => {
                     let mut windows = take(free, read.len());
-                    let weight = rows(&self.weight, self.units).transpose();
-                    product(&mut windows, Accum::Replace, scale, rows(g, self.units), weight);
+                    product_transposed(scale, g, &self.weight, self.units, &mut windows);
                     down.fill(T::zero());
                     each(&windows, &mut down, n, |windows, down| geometry.add_windows(windows, down));
                     free.push(windows);
@@ -433,12 +440,12 @@ impl<T: Real> LayerPass<'_, T> {
     /// The derivative with respect to the weights, without their scale, of one sample: `sum_p u_p g_p^T`,
     /// `[fan_in, units]`.
     pub fn weight_derivative(&mut self, sample: usize, out: &mut [T]) {
-        self.weights(sample..sample + 1, Accum::Replace, out);
+        self.weights(sample..sample + 1, Place::Replace, out);
     }
 
     /// Adds the derivative with respect to the weights, summed over the samples.
     pub fn add_weight_derivative(&mut self, out: &mut [T]) {
-        self.weights(0..self.samples, Accum::Add, out);
+        self.weights(0..self.samples, Place::Add, out);
     }
 
     /// Adds the derivative with respect to the biases, without their scale, of one sample: `sum_p g_p`, `[units]`.
@@ -448,7 +455,7 @@ impl<T: Real> LayerPass<'_, T> {
         }
     }
 
-    fn weights(&mut self, samples: std::ops::Range<usize>, accum: Accum, out: &mut [T]) {
+    fn weights(&mut self, samples: std::ops::Range<usize>, place: Place, out: &mut [T]) {
         let of = |values: &'_ [T], samples: &std::ops::Range<usize>| {
             let size = values.len() / self.samples;
             samples.start * size..samples.end * size
@@ -458,17 +465,17 @@ impl<T: Real> LayerPass<'_, T> {
             Way::Dense | Way::Windows(_) => {
                 let read = if self.read.is_empty() { self.input } else { self.read };
                 let (read, g) = (&read[of(read, &samples)], &self.g[of(self.g, &samples)]);
-                product(out, accum, T::one(), rows(read, self.layer.fan_in).transpose(), rows(g, units));
+                product_block(rows_mut(out, units), place, T::one(), rows(read, self.layer.fan_in).t(), rows(g, units));
             }
             Way::Patches(patches, ..) => {
                 for sample in samples.clone() {
                     let sample_range = sample..sample + 1;
                     let read = &self.read[of(self.read, &sample_range)];
                     let g = &self.patches[of(self.patches, &sample_range)];
-                    let accum = if sample == samples.start { Accum::Replace } else { Accum::Add };
-                    patches.kernel_derivatives(read, g, units, accum, self.scratch);
+                    let place = if sample == samples.start { Place::Replace } else { Place::Add };
+                    patches.kernel_derivatives(read, g, units, place, self.scratch);
                 }
-                transform_kernel_derivatives(self.scratch, accum, out);
+                transform_kernel_derivatives(self.scratch, place, out);
             }
         }
     }
@@ -516,10 +523,7 @@ fn nodes<T: Real>(
                 let geometry = Geometry { kernel, stride, padding, input: image(shape), output: [height, width] };
                 let (flat, bias) = (next(), node.bias.as_ref().map(|_| next()).unwrap_or_default());
                 let way = match Patches::new(geometry, units) {
-                    Some(patches) => {
-                        let kernels = vec![T::zero(); flat.len() / 9 * 16];
-                        Way::Patches(patches, geometry, kernels)
-                    }
+                    Some(patches) => Way::Patches(patches, geometry, Kernels::new(flat.len())),
                     None => Way::Windows(geometry),
                 };
                 let (w_scale, b_scale) = (node.w_scale, node.b_scale);
@@ -560,12 +564,8 @@ fn each<T>(from: &[T], to: &mut [T], samples: usize, mut visit: impl FnMut(&[T],
     }
 }
 
-/// Memory for so many numbers, of any values.
+/// Memory for so many numbers, of any values: what had this size before, so that nothing is cleared in vain.
 fn take<T: Real>(free: &mut Vec<Vec<T>>, size: usize) -> Vec<T> {
-    // The smallest that is large enough, or else the largest.
-    let fits = (0..free.len()).filter(|&i| free[i].capacity() >= size).min_by_key(|&i| free[i].capacity());
-    let best = fits.or_else(|| (0..free.len()).max_by_key(|&i| free[i].capacity()));
-    let mut memory = best.map(|i| free.swap_remove(i)).unwrap_or_default();
-    memory.resize(size, T::zero());
-    memory
+    let same = free.iter().position(|memory| memory.len() == size);
+    same.map_or_else(|| vec![T::zero(); size], |place| free.swap_remove(place))
 }

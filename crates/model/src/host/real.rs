@@ -1,10 +1,8 @@
-//! The number types a network computes in on the host, and their matrix product.
+//! The number types a network computes in on the host.
 
 use burn::tensor::Element;
-use faer::linalg::matmul::matmul;
 use faer::traits::ComplexField;
 use faer::traits::pulp::Arch;
-use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::NdFloat;
 
 use crate::precision::Precision;
@@ -64,16 +62,4 @@ impl Real for f64 {
 #[inline]
 pub fn vectorised(body: impl FnOnce()) {
     Arch::new().dispatch(body);
-}
-
-/// A row-major matrix with so many columns.
-pub(super) fn rows<T>(values: &[T], columns: usize) -> MatRef<'_, T> {
-    MatRef::from_row_major_slice(values, values.len() / columns, columns)
-}
-
-/// `out = scale a b` for row-major `out`, or `out += scale a b`, on this core alone: samples are what is spread over
-/// cores.
-pub(super) fn product<T: Real>(out: &mut [T], accum: Accum, scale: T, a: MatRef<T>, b: MatRef<T>) {
-    let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.ncols());
-    matmul(out, accum, a, b, scale, Par::Seq);
 }

@@ -18,8 +18,7 @@ use self::program::Program;
 use crate::blocks;
 use crate::error::{KernelError, check_samples};
 use crate::kernel::Kernel;
-use crate::product::product_block;
-use widenet_model::host::Real;
+use widenet_model::host::{Real, product_transposed};
 
 /// Which kernel of the infinitely wide network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +185,8 @@ impl LimitKernel {
         let entries = block.as_slice_mut().expect("row-major");
         if self.program.image.is_empty() {
             let (a, b) = (left.rows(i0, rows), right.rows(j0, columns));
-            product_block(1.0 / self.program.channels as f64, a, b, self.program.channels, entries);
+            let channels = self.program.channels;
+            product_transposed(T::of(1.0 / channels as f64), a, b, channels, entries);
         }
         for (i, row) in (i0..).zip(entries.chunks_mut(columns)) {
             let count = end(i).saturating_sub(j0).min(columns);

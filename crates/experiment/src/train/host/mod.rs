@@ -13,11 +13,10 @@
 
 mod layered;
 mod parameter;
-mod product;
 
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2, Zip, s};
-use widenet_model::host::{Real, activation};
+use widenet_model::host::{Place, Real, activation, product};
 use widenet_model::{Activation, Layer, Network, Node, Operation};
 
 use crate::config::{Parameters, Regulariser};
@@ -25,7 +24,6 @@ use crate::error::Error;
 use crate::train::network::{Engine, Rule, Samples};
 pub use layered::LayeredEngine;
 use parameter::{Parameter, Pull};
-use product::{Place, product};
 
 /// A network whose layers are dense with one output, and its workspace for one batch.
 pub struct HostEngine<T> {

@@ -2,9 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Zip, s};
 use rayon::prelude::*;
-use widenet_model::host::Real;
-
-use super::product::{Place, product_block};
+use widenet_model::host::{Place, Real, product_block};
 
 /// What the regulariser does to a parameter in one step, before the loss pushes it.
 #[derive(Clone, Debug)]

@@ -1,8 +1,11 @@
-//! The matrix product of a host network.
+//! The matrix product of host networks.
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 use gemm::Parallelism;
 use ndarray::{ArrayView2, ArrayViewMut2};
-use widenet_model::host::Real;
+
+use super::real::Real;
 
 /// What a product does with what is in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,11 @@ pub fn product<T: Real>(out: ArrayViewMut2<T>, place: Place, scale: T, a: ArrayV
     product_on(Parallelism::Rayon(0), out, place, scale, a, b);
 }
 
-/// The same on this core alone, for one block of a matrix whose blocks go to different cores.
+/// The same on this core alone, for one block of a matrix, or some samples of many, where others go to other cores.
+///
+/// # Panics
+///
+/// When the shapes do not fit.
 pub fn product_block<T: Real>(out: ArrayViewMut2<T>, place: Place, scale: T, a: ArrayView2<T>, b: ArrayView2<T>) {
     product_on(Parallelism::None, out, place, scale, a, b);
 }
@@ -69,8 +76,33 @@ fn product_on<T: Real>(
     }
 }
 
+/// `out = scale a b^T` for row-major `a: [m, depth]`, `b: [n, depth]`, `out: [m, n]`, on this core alone.
+///
+/// Where [`product_block`] is the faster by a tenth otherwise, it takes up to three times as long as this to put in order
+/// what is stored by columns, as `b^T` is here. In exchange a row's last bits depend on how many rows there are.
+///
+/// # Panics
+///
+/// When the slices are not whole rows, or do not fit.
+pub fn product_transposed<T: Real>(scale: T, a: &[T], b: &[T], depth: usize, out: &mut [T]) {
+    let a = MatRef::from_row_major_slice(a, a.len() / depth, depth);
+    let b = MatRef::from_row_major_slice(b, b.len() / depth, depth);
+    let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.nrows());
+    matmul(out, Accum::Replace, a, b.transpose(), scale, Par::Seq);
+}
+
 fn strides<T>(matrix: ArrayView2<T>) -> [isize; 2] {
     [matrix.strides()[0], matrix.strides()[1]]
+}
+
+/// A row-major matrix with so many columns.
+pub(super) fn rows<T>(values: &[T], columns: usize) -> ArrayView2<'_, T> {
+    ArrayView2::from_shape((values.len() / columns, columns), values).expect("whole rows")
+}
+
+/// The same to be written.
+pub(super) fn rows_mut<T>(values: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape((values.len() / columns, columns), values).expect("whole rows")
 }
 
 #[cfg(test)]
@@ -91,6 +123,31 @@ mod tests {
         let (a, b) = (a.mapv(|v| v as f32), b.mapv(|v| v as f32));
         product(wide.slice_mut(s![.., ..;2]), Place::Replace, 1.0, b.t(), a.t());
         assert_eq!(wide, array![[5.0, 0.0, 11.0, 0.0], [2.0, 0.0, 4.0, 0.0], [0.0, 0.0, -1.0, 0.0]]);
+    }
+
+    #[test]
+    fn blocks_of_all_layouts_by_definition() {
+        // Whole numbers: sums are exact in any order.
+        let numbers = |rows, columns, k: usize| {
+            Array2::from_shape_fn((rows, columns), |(i, j)| ((i * k + j * (k + 2)) % 7) as f64 - 3.0)
+        };
+        for (m, k, n) in [(1, 1, 1), (5, 3, 1), (1, 9, 4), (17, 33, 20)] {
+            let (a, b, start) = (numbers(m, k, 3), numbers(k, n, 5), numbers(m, n, 2));
+            let by_columns = |matrix: &Array2<f64>| matrix.t().as_standard_layout().into_owned();
+            let (a_columns, b_columns) = (by_columns(&a), by_columns(&b));
+            for (a, b) in [(a.view(), b.view()), (a.view(), b_columns.t()), (a_columns.t(), b.view())] {
+                for run in [product, product_block] {
+                    let mut out = start.clone();
+                    run(out.view_mut(), Place::Add, 2.0, a, b);
+                    assert_eq!(out, &start + 2.0 * a.dot(&b));
+                    run(out.view_mut(), Place::Replace, 1.0, a, b);
+                    assert_eq!(out, a.dot(&b));
+                }
+            }
+            let (mut out, flat) = (start, |matrix: &Array2<f64>| matrix.iter().copied().collect::<Vec<_>>());
+            product_transposed(3.0, &flat(&a), &flat(&b_columns), k, out.as_slice_mut().expect("row-major"));
+            assert_eq!(out, 3.0 * a.dot(&b));
+        }
     }
 
     #[test]
