@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, s};
 use widenet_model::host::{HostNetwork, Real};
 use widenet_model::{Architecture, Network, Precision, is_host, to_host};
 
+use crate::blocks;
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
 use crate::features::{TangentFeatures, numbers_per_sample, on_host_by_layers};
@@ -62,8 +63,9 @@ const MEMORY: u64 = 2 << 30;
 /// the diagonal of a symmetric one.
 const BLOCK: usize = 128;
 
-/// The same on the host, where of a block on the diagonal only the lower triangle is computed.
-const HOST_BLOCK: usize = 1024;
+/// The same on the host, where every block goes to a core: what fits the nearer caches, and what is worth it at least.
+const HOST_BLOCK: usize = 256;
+const LEAST_HOST_BLOCK: usize = 64;
 
 impl EmpiricalKernel {
     /// The tangent kernel of a network at its present weights.
@@ -216,24 +218,22 @@ impl EmpiricalKernel {
         Ok(())
     }
 
-    fn write_on_host<T: Real>(
-        &self,
-        left: &HostFeatures<T>,
-        right: Option<&HostFeatures<T>>,
-        mut out: ArrayViewMut2<f64>,
-    ) {
+    fn write_on_host<T: Real>(&self, left: &HostFeatures<T>, right: Option<&HostFeatures<T>>, out: ArrayViewMut2<f64>) {
         // The mean over outputs; the last layer's kernel is the same for each.
         let scale = 1.0 / self.network.architecture().output_size() as f64;
-        let (height, width) = out.dim();
-        for rows in ranges(height, HOST_BLOCK) {
-            match right {
-                Some(right) => left.gram(rows.clone(), right, 0..width, scale, out.slice_mut(s![rows, ..])),
-                None => {
-                    let (beside, below) = (0..rows.start, rows.clone());
-                    left.gram(rows.clone(), left, beside.clone(), scale, out.slice_mut(s![rows.clone(), beside]));
-                    left.gram_lower(rows.clone(), scale, out.slice_mut(s![rows, below]));
-                }
-            }
+        let side = (out.nrows().max(out.ncols()) / (2 * rayon::current_num_threads())).min(HOST_BLOCK);
+        let block = |right: &HostFeatures<T>, [i, j]: [usize; 2], block: &mut Array2<f64>| {
+            let (height, width) = block.dim();
+            left.gram_block(i..i + height, right, j..j + width, scale, block.view_mut());
+        };
+        match right {
+            // Too few samples for blocks: the cores share each product.
+            _ if side < LEAST_HOST_BLOCK => match right {
+                Some(right) => left.gram(right, scale, out),
+                None => left.gram_lower(scale, out),
+            },
+            Some(right) => blocks::rectangle(out, side, &|at, out| block(right, at, out)),
+            None => blocks::symmetric(out, side, &|at, out| block(left, at, out)),
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::prelude::*;
-use widenet_model::host::{HostNetwork, LayerPass, Pass, Real};
+use widenet_model::host::{HostNetwork, LayerPass, Pass, Real, product_transposed};
 use widenet_model::{ConvNode, DeviceError, Network, Node};
 
 use crate::contraction::{Contraction, LayerPlan};
@@ -119,8 +119,8 @@ impl<T: Real> HostFeatures<T> {
         layers.map(|(layer, conv)| layer.into_tensors(conv, outputs, &network.device().inner())).collect()
     }
 
-    /// Writes `<phi_i, phi'_j>` of rows here and rows of `other` there into `out`, times `scale`.
-    pub(crate) fn gram(
+    /// Writes `<phi_i, phi'_j>` of rows here and rows of `other` there into `out`, times `scale`, on this core alone.
+    pub(crate) fn gram_block(
         &self,
         rows: Range<usize>,
         other: &Self,
@@ -128,34 +128,39 @@ impl<T: Real> HostFeatures<T> {
         scale: f64,
         out: ArrayViewMut2<f64>,
     ) {
-        let shape = (rows.len(), columns.len());
         let pair = |left: &Rows<T>, right: &Rows<T>, scale: f64, place: &mut [T]| {
-            product(scale, left.rows(&rows), right.rows(&columns), left.width, place);
+            product_transposed(T::of(scale), left.rows(&rows), right.rows(&columns), left.width, place);
         };
-        let products = self.layers.iter().zip(&other.layers);
-        sum(shape, scale, products, pair, out, false);
+        sum(scale, self.layers.iter().zip(&other.layers), pair, out, false);
     }
 
-    /// The same for `rows` with themselves: the lower triangle alone.
-    pub(crate) fn gram_lower(&self, rows: Range<usize>, scale: f64, out: ArrayViewMut2<f64>) {
-        let shape = (rows.len(), rows.len());
-        let pair = |left: &Rows<T>, _: &Rows<T>, scale: f64, place: &mut [T]| {
-            product_lower(scale, left.rows(&rows), left.width, place);
+    /// The same for all rows here and there, on all cores.
+    pub(crate) fn gram(&self, other: &Self, scale: f64, out: ArrayViewMut2<f64>) {
+        let pair = |left: &Rows<T>, right: &Rows<T>, scale: f64, place: &mut [T]| {
+            product(scale, &left.values, &right.values, left.width, place);
         };
-        sum(shape, scale, self.layers.iter().zip(&self.layers), pair, out, true);
+        sum(scale, self.layers.iter().zip(&other.layers), pair, out, false);
+    }
+
+    /// The same for all rows with themselves: the lower triangle alone.
+    pub(crate) fn gram_lower(&self, scale: f64, out: ArrayViewMut2<f64>) {
+        let pair = |left: &Rows<T>, _: &Rows<T>, scale: f64, place: &mut [T]| {
+            product_lower(scale, &left.values, left.width, place);
+        };
+        sum(scale, self.layers.iter().zip(&self.layers), pair, out, true);
     }
 }
 
 /// The sum over layers, where `pair` multiplies two sets of rows.
 fn sum<'a, T: Real>(
-    (height, width): (usize, usize),
     scale: f64,
     layers: impl Iterator<Item = (&'a HostLayer<T>, &'a HostLayer<T>)>,
     pair: impl Fn(&Rows<T>, &Rows<T>, f64, &mut [T]),
     mut out: ArrayViewMut2<f64>,
     lower: bool,
 ) {
-    if height == 0 || width == 0 {
+    let (height, width) = out.dim();
+    if out.is_empty() {
         return;
     }
     let mut total = Array2::<T>::zeros((height, width));
@@ -170,8 +175,8 @@ fn sum<'a, T: Real>(
         }
         let (product, bias) = (left.product, T::of(bias));
         let total = total.as_slice_mut().expect("just allocated");
-        let rows = total.par_chunks_mut(width).zip(first.par_chunks(width)).zip(second.par_chunks(width)).enumerate();
-        rows.for_each(|(i, ((total, first), second))| {
+        let rows = total.chunks_mut(width).zip(first.chunks(width)).zip(second.chunks(width)).enumerate();
+        for (i, ((total, first), second)) in rows {
             let end = if lower { i + 1 } else { width };
             let entries = total[..end].iter_mut().zip(first).zip(second);
             match (product, needs_second) {
@@ -179,7 +184,7 @@ fn sum<'a, T: Real>(
                 (true, true) => entries.for_each(|((total, &w), &b)| *total += w + b),
                 (true, false) => entries.for_each(|((total, &w), _)| *total += w),
             }
-        });
+        }
     }
     out.zip_mut_with(&total, |out, &value| *out = scale * value.wide());
 }
