@@ -103,12 +103,15 @@ pub(crate) fn published_bound(
         (first, last.min(1.0))
     };
     let (mut firsts, mut values) = (vec![0.0; dots.len()], vec![0.0; dots.len()]);
-    pulp::Arch::new().dispatch(|| {
-        for (((first, value), &dot), &weight) in firsts.iter_mut().zip(&mut values).zip(dots).zip(weights) {
-            let (low, high) = range(dot);
-            (*first, *value) = (low, if sign * weight >= 0.0 { low } else { high });
-        }
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (((first, value), &dot), &weight) in firsts.iter_mut().zip(&mut values).zip(dots).zip(weights) {
+                let (low, high) = range(dot);
+                (*first, *value) = (low, if sign * weight >= 0.0 { low } else { high });
+            }
+        },
+    );
     profile.values(&mut values);
     for (i, &first) in firsts.iter().enumerate().filter(|(_, first)| !(0.0..=1.0).contains(*first)) {
         let (_, last) = range(dots[i]);

@@ -75,12 +75,15 @@ impl Profile {
     /// `p_L` in place of every `u`, several at a time.
     pub(crate) fn values(self, u: &mut [f64]) {
         if self.depth == 1 {
-            pulp::Arch::new().dispatch(|| {
-                for u in u.iter_mut() {
-                    let (k0, k1) = arc_cosine(*u);
-                    *u = k1 + *u * k0;
-                }
-            });
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for u in u.iter_mut() {
+                        let (k0, k1) = arc_cosine(*u);
+                        *u = k1 + *u * k0;
+                    }
+                },
+            );
         } else {
             u.iter_mut().for_each(|u| *u = self.value(*u));
         }
@@ -96,8 +99,10 @@ impl Profile {
         let (mut values, mut slopes) = (vec![0.0; u.len()], vec![0.0; u.len()]);
         let each = values.iter_mut().zip(&mut slopes).zip(u);
         if self.depth == 1 {
-            pulp::Arch::new()
-                .dispatch(|| each.for_each(|((value, slope), &u)| (*value, *slope) = value_and_slope(1, u)));
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || each.for_each(|((value, slope), &u)| (*value, *slope) = value_and_slope(1, u)),
+            );
         } else {
             each.for_each(|((value, slope), &u)| (*value, *slope) = self.value_and_slope(u));
         }

@@ -112,7 +112,13 @@ impl Extremes {
         let rows = gram.as_slice().expect("the standard layout is contiguous");
         let blocks = (0..n.div_ceil(BLOCK)).into_par_iter();
         let none = || Self { entry: 0.0, difference: 0.0, zero: 0.0 };
-        blocks.map(|block| Arch::new().dispatch(|| Self::of_blocks(rows, n, block))).reduce(none, |a, b| Self {
+        let of_block = |block| {
+            Arch::new().dispatch(
+                #[inline(always)]
+                || Self::of_blocks(rows, n, block),
+            )
+        };
+        blocks.map(of_block).reduce(none, |a, b| Self {
             entry: a.entry.max(b.entry),
             difference: a.difference.max(b.difference),
             zero: a.zero + b.zero,

@@ -31,7 +31,13 @@ pub(crate) fn rows_times<T: Copy + Into<f64> + Send + Sync>(
         let count = group.len();
         // Of a group that is not full the last row fills the place.
         let slices: [&[T]; ROWS] = std::array::from_fn(|r| &*group[r.min(count - 1)]);
-        Arch::new().dispatch(|| dots(slices, &alpha)).into_iter().take(count)
+        Arch::new()
+            .dispatch(
+                #[inline(always)]
+                || dots(slices, &alpha),
+            )
+            .into_iter()
+            .take(count)
     };
     if rows.len() * alpha.len() <= SMALL {
         return rows.chunks(ROWS).flat_map(sums).collect();

@@ -135,6 +135,23 @@ fn every_activation_and_pool_is_known() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
+    fn filtered_convolutions_of_all_sizes(
+        padding in 0..4_usize,
+        [channels, units] in [(0..2_usize), 0..2].prop_map(|choice| choice.map(|i| [16, 48][i])),
+        [height, width] in [3..11_usize, 3..11],
+        n in 1..3_usize,
+        seed in 0..100_u64,
+    ) {
+        let config = format!(
+            "layers = [{{ conv = {{ channels = {channels}, kernel = 1 }} }}, {{ activation = 'relu' }}, \
+             {{ conv = {{ channels = {units}, kernel = 3, padding = {padding}, sigma_b = 0.1 }} }}, \
+             {{ activation = 'relu' }}, 'flatten', {{ dense = {{ units = 1 }} }}]"
+        );
+        check::<f64>(&build(&config, [2, height, width]), seed, n, 1e-11);
+        check::<f32>(&build(&config, [2, height, width]), seed, n, 1e-4);
+    }
+
+    #[test]
     fn convolutions_of_all_shapes(
         [kernel, stride, padding] in [1..5_usize, 1..4, 0..4],
         [channels, units] in [(0..3_usize), 0..3].prop_map(|choice| choice.map(|i| [3, 16, 48][i])),

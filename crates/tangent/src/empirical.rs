@@ -63,8 +63,10 @@ const MEMORY: u64 = 2 << 30;
 /// the diagonal of a symmetric one.
 const BLOCK: usize = 128;
 
-/// The same on the host, where every block goes to a core: what fits the nearer caches, and what is worth it at least.
+/// Rows and columns of a block on the host, where each goes to one core: at most what its caches hold,
 const HOST_BLOCK: usize = 256;
+
+/// and at least what is worth a block.
 const LEAST_HOST_BLOCK: usize = 64;
 
 impl EmpiricalKernel {
@@ -221,14 +223,15 @@ impl EmpiricalKernel {
     fn write_on_host<T: Real>(&self, left: &HostFeatures<T>, right: Option<&HostFeatures<T>>, out: ArrayViewMut2<f64>) {
         // The mean over outputs; the last layer's kernel is the same for each.
         let scale = 1.0 / self.network.architecture().output_size() as f64;
-        let side = (out.nrows().max(out.ncols()) / (2 * rayon::current_num_threads())).min(HOST_BLOCK);
+        let longest = out.nrows().max(out.ncols());
+        let side = (longest / (2 * rayon::current_num_threads())).clamp(LEAST_HOST_BLOCK, HOST_BLOCK);
         let block = |right: &HostFeatures<T>, [i, j]: [usize; 2], block: &mut Array2<f64>| {
             let (height, width) = block.dim();
             left.gram_block(i..i + height, right, j..j + width, scale, block.view_mut());
         };
         match right {
             // Too few samples for blocks: the cores share each product.
-            _ if side < LEAST_HOST_BLOCK => match right {
+            _ if longest < 4 * LEAST_HOST_BLOCK => match right {
                 Some(right) => left.gram(right, scale, out),
                 None => left.gram_lower(scale, out),
             },

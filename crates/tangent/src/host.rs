@@ -1,8 +1,8 @@
 //! Gram matrices of tangent features on the host.
 //!
-//! Where tensors live on the host anyway, the products of features are taken by faer: of a symmetric matrix only the
-//! lower triangle, and in place, which tensors cannot do. Networks with convolutions go through
-//! [`HostNetwork`], which writes features where they belong; dense ones are matrix products of tensors.
+//! Where tensors live on the host anyway, products of features are taken here: block by block, a core each, and of a
+//! symmetric matrix only what is on or below the diagonal. Networks with convolutions go through [`HostNetwork`], which
+//! writes features where they belong; so do dense ones with enough samples.
 
 use std::ops::Range;
 

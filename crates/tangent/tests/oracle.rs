@@ -95,6 +95,18 @@ fn equals_brute_force_in_f32() {
     check(Precision::F32, 1e-4);
 }
 
+/// Samples enough for the matrix to be filled block by block, a core each.
+#[test]
+fn blocks_equal_brute_force() {
+    let architecture = architecture("mlp = { hidden = [6, 5], sigma_b = 0.4 }", Shape::Flat(4));
+    let network = Network::init(&architecture, 11, Precision::F64, &Device::flex());
+    let (a, b) = (samples(300, 4, 1), samples(281, 4, 2));
+    let (left, right) = (jacobian(&network, a.view()).unwrap(), jacobian(&network, b.view()).unwrap());
+    let kernel = EmpiricalKernel::new(&network);
+    assert!(relative_error(&kernel.gram(a.view(), b.view()).unwrap(), &left.dot(&right.t())) <= 1e-10);
+    assert!(relative_error(&kernel.gram_symmetric(a.view()).unwrap(), &left.dot(&left.t())) <= 1e-10);
+}
+
 #[test]
 fn last_layer_is_the_last_columns_of_the_jacobian() {
     for (name, architecture) in cases(1) {

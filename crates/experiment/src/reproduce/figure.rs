@@ -32,7 +32,7 @@ pub(super) fn figure1_runs(scale: Scale) -> Result<Vec<Run>, Error> {
         Scale::Smoke => ([512, 128], 50.0),
         Scale::Paper => ([10_000, 900], 1000.0),
     };
-    // A smaller step takes as many more of them to the same time: it is shown at the width that pays for it.
+    // The smaller rate takes ten times as many steps to the same time: it is shown at the narrower width.
     let cases = [(widths[0], 0.1), (widths[1], 0.1), (widths[1], 0.01)];
     let run = |((width, rate), regulariser): ((usize, f64), &'static str)| {
         let overrides = [

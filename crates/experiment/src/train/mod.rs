@@ -35,9 +35,11 @@ pub(crate) use output::BURN;
 use record::{Gap, LinearisedRecord, Outputs, Record, Scores, grid, max_abs};
 use start::from_machine;
 
-/// Time between checkpoints, and how many times as long as one takes to write: a large network's are rarer.
+/// Least time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
-const CHECKPOINT_SHARE: u32 = 50;
+
+/// Writing them takes at most one part in so many of a run's time.
+const CHECKPOINT_PART: u32 = 50;
 
 /// Where a run reads from and writes to.
 #[derive(Clone, Debug, Default)]
@@ -253,7 +255,7 @@ impl Run<'_> {
                 checkpoint.save(self.folder)?;
                 records = checkpoint.records;
                 saved = Instant::now();
-                pause = CHECKPOINT_EVERY.max(CHECKPOINT_SHARE * (saved - started));
+                pause = CHECKPOINT_EVERY.max(CHECKPOINT_PART * (saved - started));
             }
             if stop {
                 break;

@@ -13,7 +13,10 @@ const STEEPEST: f64 = 1e100;
 /// The minimum over one coefficient is in closed form: the unconstrained one `alpha - G/H`, pulled towards 0 by
 /// `epsilon/H`, cut at the bounds. A step costs one pass over a row of the kernel.
 pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize) -> usize {
-    Arch::new().dispatch(|| steps(working, reduction, limit))
+    Arch::new().dispatch(
+        #[inline(always)]
+        || steps(working, reduction, limit),
+    )
 }
 
 #[inline(always)]

@@ -11,7 +11,10 @@ use super::box_dual::{Working, largest, slope_down, slope_up};
 /// The coefficient to raise has the steepest slope; the one to lower is that which gains most with it, in a second
 /// order model (Fan, Chen, Lin, "Working set selection using second order information", JMLR 2005).
 pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize) -> usize {
-    Arch::new().dispatch(|| steps(working, reduction, limit))
+    Arch::new().dispatch(
+        #[inline(always)]
+        || steps(working, reduction, limit),
+    )
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! Burn's tensor operations go through the whole batch one after the other, on one core for all but matrix products, and
 //! make a new tensor each. Here a few samples at a time go all the way forth and back while what they leave is in the
 //! cache; cores take different samples, and derivatives are written where they are wanted. Convolutions with 3 x 3 kernels
-//! take a quarter of the products that are written (Winograd's minimal filtering).
+//! and enough channels take a quarter of the multiplications (Winograd's minimal filtering).
 
 pub mod activation;
 mod convolution;
@@ -199,6 +199,9 @@ impl<T: Real> HostNetwork<T> {
     /// When `c` has another size than the outputs.
     pub fn pull_back(&self, c: &[T], pass: &mut Pass<T>, visit: &mut dyn FnMut(LayerPass<T>)) {
         let Pass { samples, input, records, free } = pass;
+        if *samples == 0 {
+            return;
+        }
         assert_eq!(c.len(), records.last().map_or(0, |record| record.output.len()), "one number per output");
         let mut g = take(free, c.len());
         g.copy_from_slice(c);
@@ -366,7 +369,6 @@ impl<T: Real> HostLayer<T> {
         let seen =
             LayerPass { index, layer: self, samples: n, input, read, g, patches: &patches, scratch: &mut scratch };
         visit(seen);
-        free.push(scratch);
         let down = wanted.then(|| {
             let scale = T::of(self.w_scale);
             let mut down = take(free, input.len());
@@ -393,7 +395,8 @@ impl<T: Real> HostLayer<T> {
             }
             down
         });
-        free.push(patches);
+        // Other layers have taken none.
+        free.extend([patches, scratch].into_iter().filter(|memory| !memory.is_empty()));
         down
     }
 

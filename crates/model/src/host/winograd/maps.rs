@@ -29,8 +29,8 @@ pub(super) type Lanes<T> = [T; LANES];
 
 /// A linear map of vectors of `I` entries to vectors of `O`.
 ///
-/// A type for each, and no closure: calls of closures are compiled without the vector instructions of `vectorised`
-/// unless they happen to be inlined.
+/// A type for each, whose `apply` is always inlined: what is only called is compiled without the vector instructions of
+/// `vectorised`.
 pub(super) trait LinearMap<const I: usize, const O: usize> {
     /// The map of a vector for several channels.
     fn apply<T: Real>(numbers: &Numbers<T>, vector: [Lanes<T>; I]) -> [Lanes<T>; O];
@@ -43,15 +43,16 @@ pub(super) struct Numbers<T> {
     half: T,
     two: T,
     middle: T,
-    third: T,
-    sixth: T,
+    /// The factors of the rows of `G` at `a` and at `b`.
+    g_a: T,
+    g_b: T,
 }
 
 impl<T: Real> Numbers<T> {
     pub(super) fn new() -> Self {
-        let [a, b, half, two, middle, third, sixth] =
-            [FRAC_1_SQRT_2, SQRT_2, 0.5, 2.0, 2.5, 2.0 / 3.0, 1.0 / 6.0].map(T::of);
-        Self { a, b, half, two, middle, third: -third, sixth }
+        let [a, b, half, two, middle, g_a, g_b] =
+            [FRAC_1_SQRT_2, SQRT_2, 0.5, 2.0, 2.5, -2.0 / 3.0, 1.0 / 6.0].map(T::of);
+        Self { a, b, half, two, middle, g_a, g_b }
     }
 }
 
@@ -117,9 +118,8 @@ pub(super) struct G;
 impl LinearMap<WEIGHTS, SIDE> for G {
     #[inline(always)]
     fn apply<T: Real>(n: &Numbers<T>, [w0, w1, w2]: [Lanes<T>; WEIGHTS]) -> [Lanes<T>; SIDE] {
-        let (third, sixth) = (n.third, n.sixth);
-        let (even, odd) = (scaled(third, add(w0, scaled(n.half, w2))), scaled(third * n.a, w1));
-        let (even_b, odd_b) = (scaled(sixth, add(w0, scaled(n.two, w2))), scaled(sixth * n.b, w1));
+        let (even, odd) = (scaled(n.g_a, add(w0, scaled(n.half, w2))), scaled(n.g_a * n.a, w1));
+        let (even_b, odd_b) = (scaled(n.g_b, add(w0, scaled(n.two, w2))), scaled(n.g_b * n.b, w1));
         [w0, add(even, odd), subtract(even, odd), add(even_b, odd_b), subtract(even_b, odd_b), w2]
     }
 }
@@ -130,15 +130,14 @@ pub(super) struct GTransposed;
 impl LinearMap<SIDE, WEIGHTS> for GTransposed {
     #[inline(always)]
     fn apply<T: Real>(n: &Numbers<T>, [u0, u1, u2, u3, u4, u5]: [Lanes<T>; SIDE]) -> [Lanes<T>; WEIGHTS] {
-        let (third, sixth) = (n.third, n.sixth);
-        let (even, odd) = (scaled(third, add(u1, u2)), scaled(third * n.a, subtract(u1, u2)));
-        let (even_b, odd_b) = (scaled(sixth, add(u3, u4)), scaled(sixth * n.b, subtract(u3, u4)));
+        let (even, odd) = (scaled(n.g_a, add(u1, u2)), scaled(n.g_a * n.a, subtract(u1, u2)));
+        let (even_b, odd_b) = (scaled(n.g_b, add(u3, u4)), scaled(n.g_b * n.b, subtract(u3, u4)));
         let w2 = add(add(scaled(n.half, even), scaled(n.two, even_b)), u5);
         [add(u0, add(even, even_b)), add(odd, odd_b), w2]
     }
 }
 
-/// `F t F^T` for a map `F`; `t` entry by entry from `read`, the result to `write`: arrays of them would be copied.
+/// `F t F^T` for a map `F`. `t` is read and the result written entry by entry: whole arrays would be copied.
 #[inline(always)]
 pub(super) fn twice<F: LinearMap<I, O>, T: Real, const I: usize, const O: usize>(
     numbers: &Numbers<T>,
@@ -208,7 +207,7 @@ fn less<T: Real>(mut a: Lanes<T>, factor: T, b: Lanes<T>) -> Lanes<T> {
 }
 
 #[inline(always)]
-fn scaled<T: Real>(factor: T, mut a: Lanes<T>) -> Lanes<T> {
+pub(super) fn scaled<T: Real>(factor: T, mut a: Lanes<T>) -> Lanes<T> {
     for a in &mut a {
         *a *= factor;
     }

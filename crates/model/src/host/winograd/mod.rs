@@ -19,7 +19,7 @@ use super::product::{Place, product_block, rows, rows_mut};
 use super::real::{Real, vectorised};
 use maps::{
     A, ATransposed, B, BTransposed, G, GTransposed, LANES, Lanes, LinearMap, Numbers, OUTPUTS, SIDE, WEIGHTS, add,
-    load, store, twice, zeros,
+    load, scaled, store, twice, zeros,
 };
 
 /// Entries of a patch.
@@ -45,8 +45,8 @@ pub(super) struct Kernels<T> {
 type Pixels<const S: usize> = [[Option<usize>; S]; S];
 
 impl Patches {
-    /// The patches of a convolution with so many channels out, if this is the way for it: with a channel or three to read,
-    /// transforms take longer than the products they save.
+    /// The patches of a 3 x 3 convolution with stride 1 and whole [`LANES`] of channels in and out. With a channel or three
+    /// to read, transforms take longer than the products they save.
     pub(super) fn new(geometry: Geometry, channels: usize) -> Option<Self> {
         let lanes = |channels: usize| channels.is_multiple_of(LANES);
         let fits = geometry.kernel == WEIGHTS && geometry.stride == 1 && lanes(geometry.input[0]) && lanes(channels);
@@ -72,19 +72,19 @@ impl Patches {
         self.from_patches::<B, T, _>(patches, self.geometry.input[0], Place::Add, self.image(), image);
     }
 
-    /// The outputs `[height', width', c]` from the products of all patches, `[36, patches, c]`.
-    pub(super) fn write<T: Real>(&self, products: &[T], c: usize, out: &mut [T]) {
-        self.from_patches::<ATransposed, T, _>(products, c, Place::Replace, self.output(), out);
+    /// The outputs `[height', width', c']` from the products of all patches, `[36, patches, c']`.
+    pub(super) fn write<T: Real>(&self, products: &[T], units: usize, out: &mut [T]) {
+        self.from_patches::<ATransposed, T, _>(products, units, Place::Replace, self.output(), out);
     }
 
-    /// `A dy A^T` for the derivatives `dy: [height', width', c]` of all outputs: `[36, patches, c]`.
-    pub(super) fn read_derivatives<T: Real>(&self, g: &[T], c: usize, out: &mut [T]) {
-        self.to_patches::<A, T, _>(g, self.output(), c, out);
+    /// `A dy A^T` for the derivatives `dy: [height', width', c']` of all outputs: `[36, patches, c']`.
+    pub(super) fn read_derivatives<T: Real>(&self, dy: &[T], units: usize, out: &mut [T]) {
+        self.to_patches::<A, T, _>(dy, self.output(), units, out);
     }
 
     /// `products = sum_c patches kernels`: of `[36, patches, c]` and `[36, c, c']`, `[36, patches, c']`.
-    pub(super) fn multiply<T: Real>(&self, patches: &[T], kernels: &Kernels<T>, c: usize, products: &mut [T]) {
-        self.multiplied(patches, self.geometry.input[0], &kernels.forth, c, products);
+    pub(super) fn multiply<T: Real>(&self, patches: &[T], kernels: &Kernels<T>, units: usize, products: &mut [T]) {
+        self.multiplied(patches, self.geometry.input[0], &kernels.forth, units, products);
     }
 
     /// The transposed product, `[36, patches, c]` of `[36, patches, c']` and `[36, c, c']`.
@@ -92,10 +92,10 @@ impl Patches {
         &self,
         products: &[T],
         kernels: &Kernels<T>,
-        c: usize,
+        units: usize,
         patches: &mut [T],
     ) {
-        self.multiplied(products, c, &kernels.back, self.geometry.input[0], patches);
+        self.multiplied(products, units, &kernels.back, self.geometry.input[0], patches);
     }
 
     fn multiplied<T: Real>(&self, from: &[T], c: usize, kernels: &[T], c_to: usize, to: &mut [T]) {
@@ -110,14 +110,15 @@ impl Patches {
         &self,
         patches: &[T],
         derivatives: &[T],
-        c: usize,
+        units: usize,
         place: Place,
         kernels: &mut [T],
     ) {
         let channels = self.geometry.input[0];
-        let entries = kernels.chunks_mut(channels * c).zip(patches.chunks(self.count() * channels));
-        for ((out, patches), derivatives) in entries.zip(derivatives.chunks(self.count() * c)) {
-            product_block(rows_mut(out, c), place, T::one(), rows(patches, channels).t(), rows(derivatives, c));
+        let entries = kernels.chunks_mut(channels * units).zip(patches.chunks(self.count() * channels));
+        for ((out, patches), derivatives) in entries.zip(derivatives.chunks(self.count() * units)) {
+            let derivatives = rows(derivatives, units);
+            product_block(rows_mut(out, units), place, T::one(), rows(patches, channels).t(), derivatives);
         }
     }
 
@@ -238,14 +239,13 @@ impl<T: Real> Kernels<T> {
                     twice::<G, T, _, _>(
                         &numbers,
                         #[inline(always)]
-                        |i, j| load(kernels, (WEIGHTS * i + j) * size + at),
+                        |i, j| scaled(scale, load(kernels, (WEIGHTS * i + j) * size + at)),
                         #[inline(always)]
                         |i, j, u| store(out, (SIDE * i + j) * size + at, u),
                     );
                 }
             },
         );
-        self.forth.iter_mut().for_each(|entry| *entry *= scale);
         let units = size / c;
         for (forth, back) in self.forth.chunks(size).zip(self.back.chunks_mut(size)) {
             for (i, row) in forth.chunks(units).enumerate() {
