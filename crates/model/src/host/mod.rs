@@ -181,7 +181,7 @@ impl<T: Real> HostNetwork<T> {
         pass.samples = x.len() / size;
         pass.input.resize(x.len(), T::zero());
         match self.input {
-            Shape::Flat(_) => pass.input.copy_from_slice(x),
+            Shape::Flat(_) | Shape::Image([1, ..]) => pass.input.copy_from_slice(x),
             // Pixels in rows, channels last: the transpose of what vectors are made of.
             Shape::Image([_, h, w]) => {
                 each(x, &mut pass.input, pass.samples, |x, image| pool::transpose(x, h * w, image));
