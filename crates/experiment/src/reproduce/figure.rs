@@ -170,14 +170,18 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
             time(),
             Axis::log("largest |network \u{2212} machine|, training"),
         )
-        .caption("The wider network should be the closer one.");
+        .caption(
+            "The wider network should be the closer one. Markers: a smaller step, which at the same times should make \
+             no difference.",
+        );
         let loss = Axis::linear("mean hinge loss, training");
         let mut losses = Figure::new(format!("d-{regulariser}"), "(d) Hinge loss", time(), loss)
             .caption("Lines: machine; markers: networks.");
         for (slot, (run, columns)) in of.iter().enumerate() {
             let Run { width, rate, .. } = run;
             let label = format!("width {width}, rate {rate}");
-            difference = difference.series(Series::new(label.clone(), over_time(columns, "gap_train_max")).slot(slot));
+            let gap = Series::new(label.clone(), over_time(columns, "gap_train_max")).slot(slot);
+            difference = difference.series(if *rate == of[0].0.rate { gap } else { gap.mark(Mark::Markers) });
             let machine = over_time(columns, "machine_train_loss");
             let network = over_time(columns, "network_train_loss");
             if draws_machine(slot) {
