@@ -3,7 +3,7 @@
 //! What is trained and compared is the centred output `f(x) - f_0(x)`, with `f_0` the network at initialisation. It is
 //! bounded as what it is, the difference of two networks at one input.
 
-use ndarray::{Array1, Array2, ArrayView1, Zip};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 
 use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::certifier::Search;
@@ -79,7 +79,7 @@ fn slice(a: &Array1<f64>) -> &[f64] {
 
 impl DenseNetwork {
     /// From the layers' weights `[fan_in, units]` and biases `[units]`, in order. There is a ReLU between layers, and the
-    /// last has one unit.
+    /// last has one unit. Weights in column-major order are taken as they are, others are copied.
     ///
     /// # Errors
     ///
@@ -101,7 +101,10 @@ impl DenseNetwork {
             }
         }
         let layer = |(w, bias): (Array2<f64>, Array1<f64>)| {
-            let weights = w.t().as_standard_layout().into_owned();
+            // A wide layer's weights fill memory: those that lie by units already are not copied.
+            let weights = w.reversed_axes();
+            let weights =
+                if weights.is_standard_layout() { weights } else { weights.as_standard_layout().into_owned() };
             Layer { norm: weights.iter().map(|v| v * v).sum::<f64>().sqrt(), weights, bias }
         };
         Ok(Self { layers: layers.into_iter().map(layer).collect() })
@@ -115,6 +118,16 @@ impl DenseNetwork {
     /// `f(x)` for `x: [d]`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
         self.value_from(self.layers[0].forward(x))
+    }
+
+    /// `f(x_i)` for the rows of `x: [n, d]`. The weights are read once for all; the memory is `n` numbers per unit.
+    pub fn values(&self, x: ArrayView2<f64>) -> Array1<f64> {
+        let layers = self.layers.iter().enumerate();
+        let outputs = layers.fold(x.t().to_owned(), |a, (k, layer)| {
+            let a = if k > 0 { a.mapv_into(|z| z.max(0.0)) } else { a };
+            layer.weights.dot(&a) + &layer.bias.view().insert_axis(Axis(1))
+        });
+        outputs.row(0).to_owned()
     }
 
     /// The output from the first layer's pre-activations.
@@ -241,6 +254,11 @@ impl CentredNetwork<'_> {
     /// `f(x) - f_0(x)`.
     pub fn value(&self, x: ArrayView1<f64>) -> f64 {
         self.network.value(x) - self.initial.value(x)
+    }
+
+    /// The same for the rows of `x: [n, d]`, see [`DenseNetwork::values`].
+    pub fn values(&self, x: ArrayView2<f64>) -> Array1<f64> {
+        self.network.values(x) - self.initial.values(x)
     }
 
     fn gradient(&self, x: ArrayView1<f64>) -> Array1<f64> {
@@ -405,6 +423,22 @@ mod tests {
         let (a, c, slack) = network.backward(1.0, &region);
         let bound = region.minimum(a.view()) + c - slack;
         assert!(bound <= 0.0 && bound > -1e-9, "{bound}");
+    }
+
+    #[test]
+    fn values_of_several_samples_are_those_of_each() {
+        let mut random = ChaCha8Rng::seed_from_u64(9);
+        let network = network(&[3, 7, 5, 1], &mut random);
+        let x = Array2::from_shape_fn((6, 3), |_| random.random_range(-1.0..1.0));
+        for (value, row) in network.values(x.view()).iter().zip(x.rows()) {
+            assert!((value - network.value(row)).abs() < 1e-14);
+        }
+        // The same weights in the other order.
+        let flip = |layer: &Layer| (layer.weights.t().as_standard_layout().into_owned(), layer.bias.clone());
+        let flipped = DenseNetwork::new(network.layers.iter().map(flip).collect()).unwrap();
+        assert_eq!(flipped, network);
+        let as_is = |layer: &Layer| (layer.weights.clone().reversed_axes(), layer.bias.clone());
+        assert_eq!(DenseNetwork::new(network.layers.iter().map(as_is).collect()).unwrap(), network);
     }
 
     #[test]

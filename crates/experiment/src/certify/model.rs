@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::{Array1, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, s};
 use widenet_certify::{
     Adversary, AttackEffort, CentredNetwork, CertifyError, DenseMachine, DenseNetwork, Effort, Method, NetworkMethod,
     Norm, Profile, Sample, Threat,
@@ -103,17 +103,20 @@ impl Model {
 
     fn network(path: &Path) -> Result<Self, Error> {
         let device = crate::probe::open(Backend::Flex, Precision::F64)?;
-        Self::of_network(&Network::load(path, &device)?).map_err(|error| match error {
+        Self::of_network(Network::load(path, &device)?).map_err(|error| match error {
             Error::Setting(why) => Error::Setting(format!("{}: {why}", path.display())),
             error => error,
         })
     }
 
     /// A network, to be certified less its initialisation.
-    pub fn of_network(network: &Network) -> Result<Self, Error> {
+    pub fn of_network(network: Network) -> Result<Self, Error> {
         let dense = dense_relu(network.architecture()).map_err(Error::Setting)?;
         let widths = dense[..dense.len() - 1].iter().map(|(units, _)| *units).collect();
-        Ok(Self::Network { initial: on_host(&network.initial())?, network: on_host(network)?, widths })
+        let (initial, last) = (network.initial(), on_host(&network)?);
+        // A wide network's weights fill memory: they are not kept beside the second copy.
+        drop(network);
+        Ok(Self::Network { initial: on_host(&initial)?, network: last, widths })
     }
 
     /// The class where the output is negative, and where it is positive.
@@ -315,14 +318,23 @@ fn dense_relu(architecture: &Architecture) -> Result<Vec<(usize, f64)>, String> 
     }
 }
 
+/// Units whose weights are read at a time: those of a wide layer fill memory, and are not held twice.
+const UNITS: usize = 1 << 14;
+
 /// The weights as plain matrices, with the scales multiplied in.
 fn on_host(network: &Network) -> Result<DenseNetwork, Error> {
     let mut layers = Vec::new();
     for node in network.nodes() {
         if let Node::Dense(dense) = node {
-            let weight = to_host(dense.weight.val())? * dense.w_scale;
-            let units = weight.ncols();
-            layers.push((weight, Array1::zeros(units)));
+            let weight = dense.weight.val();
+            let [fan_in, units] = weight.dims();
+            let mut by_unit = Array2::zeros((units, fan_in));
+            for start in (0..units).step_by(UNITS) {
+                let end = units.min(start + UNITS);
+                let part = to_host(weight.clone().slice([0..fan_in, start..end]))? * dense.w_scale;
+                by_unit.slice_mut(s![start..end, ..]).assign(&part.t());
+            }
+            layers.push((by_unit.reversed_axes(), Array1::zeros(units)));
         }
     }
     Ok(DenseNetwork::new(layers)?)
