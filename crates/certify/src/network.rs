@@ -125,7 +125,7 @@ impl DenseNetwork {
         let layers = self.layers.iter().enumerate();
         let outputs = layers.fold(x.t().to_owned(), |a, (k, layer)| {
             let a = if k > 0 { a.mapv_into(|z| z.max(0.0)) } else { a };
-            layer.weights.dot(&a) + &layer.bias.view().insert_axis(Axis(1))
+            layer.weights.dot(&a) + layer.bias.view().insert_axis(Axis(1))
         });
         outputs.row(0).to_owned()
     }

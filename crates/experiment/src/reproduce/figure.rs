@@ -129,7 +129,8 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
         "The paper trains a three-layer network on 128 images with its last-layer regulariser, whose effect on the output \
          is \u{3bb}/m: at these widths the network follows the unregularised machine, and the gap to the regularised one \
          grows with time whatever the width. Held to its initial weights, the network decays as the machine does. Both \
-         are shown, in the paper's four panels."
+         are shown, in the paper's four panels. The smaller learning rate takes ten times as many steps to the same time, \
+         and is shown at the narrower width."
             .into(),
     )];
     for regulariser in REGULARISERS {

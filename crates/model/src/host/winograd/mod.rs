@@ -64,22 +64,22 @@ impl Patches {
 
     /// `B^T d B` for all patches of an image `[height, width, c]`: `[36, patches, c]`.
     pub(super) fn read<T: Real>(&self, image: &[T], out: &mut [T]) {
-        self.to_patches::<BTransposed, T, _>(image, self.image(), self.geometry.input[0], out);
+        self.transform::<BTransposed, T, _>(image, self.image(), self.geometry.input[0], out);
     }
 
     /// Adds `B dv B^T` of all patches, `[36, patches, c]`, to the derivatives with respect to the image.
     pub(super) fn add_derivatives<T: Real>(&self, patches: &[T], image: &mut [T]) {
-        self.from_patches::<B, T, _>(patches, self.geometry.input[0], Place::Add, self.image(), image);
+        self.assemble::<B, T, _>(patches, self.geometry.input[0], Place::Add, self.image(), image);
     }
 
     /// The outputs `[height', width', c']` from the products of all patches, `[36, patches, c']`.
     pub(super) fn write<T: Real>(&self, products: &[T], units: usize, out: &mut [T]) {
-        self.from_patches::<ATransposed, T, _>(products, units, Place::Replace, self.output(), out);
+        self.assemble::<ATransposed, T, _>(products, units, Place::Replace, self.output(), out);
     }
 
     /// `A dy A^T` for the derivatives `dy: [height', width', c']` of all outputs: `[36, patches, c']`.
     pub(super) fn read_derivatives<T: Real>(&self, dy: &[T], units: usize, out: &mut [T]) {
-        self.to_patches::<A, T, _>(dy, self.output(), units, out);
+        self.transform::<A, T, _>(dy, self.output(), units, out);
     }
 
     /// `products = sum_c patches kernels`: of `[36, patches, c]` and `[36, c, c']`, `[36, patches, c']`.
@@ -134,7 +134,7 @@ impl Patches {
     }
 
     /// `F d F^T` of all patches `d`, `S` pixels wide, of an image with `c` channels: `[36, patches, c]`.
-    fn to_patches<F: LinearMap<S, SIDE>, T: Real, const S: usize>(
+    fn transform<F: LinearMap<S, SIDE>, T: Real, const S: usize>(
         &self,
         image: &[T],
         shape: [usize; 3],
@@ -162,7 +162,7 @@ impl Patches {
     }
 
     /// `F v F^T` of all patches' entries `v`, `[36, patches, c]`: `S` pixels wide, put into an image or added to it.
-    fn from_patches<F: LinearMap<SIDE, S>, T: Real, const S: usize>(
+    fn assemble<F: LinearMap<SIDE, S>, T: Real, const S: usize>(
         &self,
         patches: &[T],
         c: usize,
