@@ -181,7 +181,7 @@ mod tests {
             0.25,
             array![[1.0, -1.0]].view(),
             array![[2.0, 4.0]].view(),
-            &[0..1],
+            std::slice::from_ref(&(0..1)),
             Some((0.5, down.view_mut())),
         );
         assert_eq!(parameter.value, array![[1.0, 1.0], [3.5, 3.0]]);
