@@ -206,7 +206,11 @@ impl<'a> Sample<'a> {
         let mut search = Search { precision: effort.precision, low: 0.0, at_low: value, high: upper, at_high: None };
         let single = |search: &mut Search, method, guess, tries, go_on: &dyn Fn() -> bool| {
             let mut start = if method == Method::Taylor { self.start(guess) } else { Array1::default(0) };
-            search.run(guess, tries, go_on, &mut |radius| self.bound(method, radius, 0.0, effort, &mut start, go_on));
+            search.run(guess, tries, go_on, &mut |radius| {
+                let bound = self.bound(method, radius, 0.0, effort, &mut start, go_on);
+                // Work on parabolas ends once they pass: by how much they would is not known.
+                if method == Method::Taylor && bound > 0.0 { f64::INFINITY } else { bound }
+            });
         };
         match method {
             Method::Interval => single(&mut search, method, self.interval_guess().min(upper), 40, &go_on),
@@ -216,7 +220,7 @@ impl<'a> Sample<'a> {
                 // What lines show is a start; it is below what parabolas show, and is not counted.
                 let quick = Effort { halvings: 0, precision: 0.05, ..effort };
                 let lines = self.certify(Method::Relaxation, quick, Some(upper)).radius;
-                single(&mut search, method, (1.1 * lines).max(0.4 * upper.min(first)), 10, &go_on);
+                single(&mut search, method, (1.1 * lines).max(0.4 * upper.min(first)), 20, &go_on);
             }
             Method::Best => {
                 let lines = Effort { halvings: 0, ..effort };
@@ -334,6 +338,7 @@ pub(crate) struct Search {
 
 impl Search {
     /// Regula falsi in its Illinois form: of an end that stays twice the value is halved, so that the other moves on.
+    /// Bisection where a bound is infinite, which says that it passed or not, and not by how much.
     pub fn run(&mut self, first: f64, tries: usize, go_on: &dyn Fn() -> bool, bound: &mut dyn FnMut(f64) -> f64) {
         let mut next = first.clamp(self.low, self.high);
         let mut passed = None;
@@ -353,14 +358,14 @@ impl Search {
                 self.at_low *= share;
             }
             let width = self.high - self.low;
-            next = match self.at_high.filter(|v| v.is_finite()) {
-                Some(at_high) => {
+            next = match self.at_high {
+                Some(at_high) if at_high.is_finite() && self.at_low.is_finite() => {
                     let root = self.low + width * self.at_low / (self.at_low - at_high);
                     // A little below the root, so that it passes; from there just above, so that it fails and ends.
                     let aim = if root - self.low > 0.6 * near { root - 0.3 * near } else { self.low + 0.95 * near };
                     aim.min(self.low + 0.9 * width)
                 }
-                None if self.at_high.is_some() => self.low + 0.5 * width,
+                Some(_) => self.low + 0.5 * width,
                 // Nothing has failed yet.
                 None => (1.3 * self.low).min(self.low + 0.5 * width),
             };
@@ -422,11 +427,15 @@ mod tests {
 
     #[test]
     fn the_search_finds_the_zero_from_below() {
-        for zero in [0.001, 0.3, 0.97] {
+        let exact = |value: f64| value;
+        let passing_or_not = |value: f64| f64::INFINITY.copysign(value);
+        let passing_or_by_how_much = |value: f64| if value > 0.0 { f64::INFINITY } else { value };
+        let said: [&dyn Fn(f64) -> f64; 3] = [&exact, &passing_or_not, &passing_or_by_how_much];
+        for (zero, say) in [0.001, 0.3, 0.97].into_iter().flat_map(|zero| said.map(|say| (zero, say))) {
             let mut search = Search { precision: 1e-3, low: 0.0, at_low: 1.0, high: 1.0, at_high: None };
             let mut passed = Vec::new();
             search.run(0.5, 60, &|| true, &mut |radius| {
-                let value = 1.0 - (radius / zero).powi(2);
+                let value = say(1.0 - (radius / zero).powi(2));
                 passed.push((radius, value));
                 value
             });

@@ -19,7 +19,9 @@
 //! where a minimum mostly is), `m2 (|x|^2 - r2^2)` and `m1 (r1^2 - |x|^2)`, the latter with `|x|^2` replaced by its
 //! secant `sum_j (l_j + h_j) x_j - l_j h_j`. A slice that does not pass is halved.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis, Zip};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::{Accum, Mat, MatRef, Par};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Zip, s};
 
 use crate::cosines::Cosines;
 use crate::definite::{semidefinite_shift, spectral_norm};
@@ -50,15 +52,13 @@ impl Curvature {
         let ranges = lows.into_iter().zip(highs);
         let c: Array1<f64> = ranges.zip(&machine.weights).map(|((low, high), w)| parabola(low, high, w)).collect();
         let weights = &machine.weights * &c * sign;
-        let e = &machine.directions;
-        let q = (e * &weights).dot(&e.t());
-        // Symmetric to the last bit.
-        let q = (&q + &q.t()) * 0.5;
+        let q = weighted_square(&machine.directions, &weights);
         let shape = if region.ball.is_some() {
             Array1::ones(q.nrows())
         } else {
-            let roots =
-                e.map_axis(Axis(1), |e| Zip::from(e).and(&weights).fold(0.0, |s, e, w| s + w.abs() * e * e).sqrt());
+            let roots = machine
+                .directions
+                .map_axis(Axis(1), |e| Zip::from(e).and(&weights).fold(0.0, |s, e, w| s + w.abs() * e * e).sqrt());
             let most = roots.fold(0.0f64, |a, &b| a.max(b));
             roots.mapv_into(|r| r.max(1e-3 * most).max(f64::MIN_POSITIVE))
         };
@@ -66,6 +66,24 @@ impl Curvature {
         let size = weights.iter().map(|w| w.abs()).sum();
         Some(Self { spread: spectral_norm(&q), c, q, shift, size })
     }
+}
+
+/// `E diag(w) E^T` for `e: [d, s]` and `w: [s]`, symmetric to the last bit: `[d, d]`.
+fn weighted_square(e: &Array2<f64>, w: &Array1<f64>) -> Array2<f64> {
+    // So many columns at a time: they stay in the cache.
+    const COLUMNS: usize = 256;
+    let (d, count) = e.dim();
+    let mut q = Mat::zeros(d, d);
+    for first in (0..count).step_by(COLUMNS) {
+        let columns = first..count.min(first + COLUMNS);
+        let weighted = &e.slice(s![.., columns.clone()]) * &w.slice(s![columns.clone()]);
+        let weighted = MatRef::from_row_major_slice(weighted.as_slice().expect("contiguous"), d, columns.len());
+        let e = MatRef::from_row_major_slice(e.as_slice().expect("contiguous"), d, count);
+        let e = e.subcols(first, columns.len()).transpose();
+        let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+        matmul(q.as_mut(), lower, Accum::Add, weighted, whole, e, whole, 1.0, Par::Seq);
+    }
+    Array2::from_shape_fn((d, d), |(i, j)| q[(i.max(j), i.min(j))])
 }
 
 /// The bounding side that makes `weight * bound` a lower bound.
@@ -270,6 +288,25 @@ impl Quadratic<'_> {
                 sides.dot(&x) - region.low.dot(&region.high)
             }
             Some(ball) => 2.0 * ball.centre.dot(&x) - ball.centre.dot(&ball.centre) + ball.radius * ball.radius,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+
+    /// Several blocks of columns, the last one not full.
+    #[test]
+    fn a_weighted_square_by_its_sums() {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+        let e = Array2::from_shape_fn((9, 600), |_| random.random_range(-1.0..1.0));
+        let w = Array1::from_shape_fn(600, |_| random.random_range(-1.0..1.0));
+        let q = weighted_square(&e, &w);
+        for ((i, j), found) in q.indexed_iter() {
+            let sum: f64 = (0..600).map(|k| w[k] * e[[i, k]] * e[[j, k]]).sum();
+            assert!((found - sum).abs() < 1e-12 && *found == q[[j, i]], "{i} {j}");
         }
     }
 }
