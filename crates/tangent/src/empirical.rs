@@ -13,7 +13,7 @@ use crate::error::{KernelError, check_samples};
 use crate::features::{TangentFeatures, numbers_per_sample, on_host_by_layers};
 use crate::host::HostFeatures;
 use crate::kernel::Kernel;
-use crate::mirror::mirror;
+use crate::mirror::{mirror, transpose};
 
 /// Which kernel of a finite network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -198,48 +198,61 @@ impl EmpiricalKernel {
         Ok(to_host(if outputs == 1 { sum } else { sum / outputs as f64 })?)
     }
 
-    /// Writes the matrix of two tiles' features into `out`, block by block; of a tile with itself what is on or below
-    /// the diagonal.
-    fn write_tile(
-        &self,
-        left: &Features,
-        right: Option<&Features>,
-        out: ArrayViewMut2<f64>,
-    ) -> Result<(), KernelError> {
+    /// Writes the matrix of two tiles' features into `out`, block by block.
+    fn write(&self, left: &Features, right: &Features, out: ArrayViewMut2<f64>) -> Result<(), KernelError> {
         match (left, right) {
-            (Features::Tensors(left), None) => self.write_by_tensors(left, None, out)?,
-            (Features::Tensors(left), Some(Features::Tensors(right))) => {
-                self.write_by_tensors(left, Some(right), out)?
-            }
-            (Features::F32(left), None) => self.write_on_host(left, None, out),
-            (Features::F32(left), Some(Features::F32(right))) => self.write_on_host(left, Some(right), out),
-            (Features::F64(left), None) => self.write_on_host(left, None, out),
-            (Features::F64(left), Some(Features::F64(right))) => self.write_on_host(left, Some(right), out),
+            (Features::Tensors(left), Features::Tensors(right)) => self.write_by_tensors(left, Some(right), out)?,
+            (Features::F32(left), Features::F32(right)) => self.write_on_host(left, right, out),
+            (Features::F64(left), Features::F64(right)) => self.write_on_host(left, right, out),
             _ => unreachable!("one kernel has features of one form"),
         }
         Ok(())
     }
 
-    fn write_on_host<T: Real>(&self, left: &HostFeatures<T>, right: Option<&HostFeatures<T>>, out: ArrayViewMut2<f64>) {
-        // The mean over outputs; the last layer's kernel is the same for each.
-        let scale = 1.0 / self.network.architecture().output_size() as f64;
-        let longest = out.nrows().max(out.ncols());
-        let side = (longest / (2 * rayon::current_num_threads())).clamp(LEAST_HOST_BLOCK, HOST_BLOCK);
-        let block = |right: &HostFeatures<T>, [i, j]: [usize; 2], block: &mut Array2<f64>| {
-            let (height, width) = block.dim();
-            left.gram_block(i..i + height, right, j..j + width, scale, block.view_mut());
-        };
-        match right {
-            // Too few samples for blocks: the cores share each product.
-            _ if longest < 4 * LEAST_HOST_BLOCK => match right {
-                Some(right) => left.gram(right, scale, out),
-                None => left.gram_lower(scale, out),
-            },
-            Some(right) => blocks::rectangle(out, side, &|at, out| block(right, at, out)),
-            None => blocks::symmetric(out, side, &|at, out| block(left, at, out)),
+    /// Writes the matrix of a tile's features with themselves: exactly symmetric whatever the order of the sums was.
+    fn write_symmetric(&self, tile: &Features, mut out: ArrayViewMut2<f64>) -> Result<(), KernelError> {
+        match tile {
+            Features::Tensors(tile) => {
+                self.write_by_tensors(tile, None, out.view_mut())?;
+                mirror(out);
+            }
+            Features::F32(tile) => self.write_symmetric_on_host(tile, out),
+            Features::F64(tile) => self.write_symmetric_on_host(tile, out),
+        }
+        Ok(())
+    }
+
+    fn write_on_host<T: Real>(&self, left: &HostFeatures<T>, right: &HostFeatures<T>, out: ArrayViewMut2<f64>) {
+        let scale = self.scale();
+        match host_block(out.nrows().max(out.ncols())) {
+            Some(side) => blocks::rectangle(out, side, &|[i, j], block| {
+                let (height, width) = block.dim();
+                left.gram_block(i..i + height, right, j..j + width, scale, block.view_mut());
+            }),
+            None => left.gram(right, scale, out),
         }
     }
 
+    fn write_symmetric_on_host<T: Real>(&self, tile: &HostFeatures<T>, mut out: ArrayViewMut2<f64>) {
+        let scale = self.scale();
+        match host_block(out.nrows()) {
+            Some(side) => blocks::symmetric(out, side, &|[i, j], block| {
+                let (height, width) = block.dim();
+                tile.gram_block(i..i + height, tile, j..j + width, scale, block.view_mut());
+            }),
+            None => {
+                tile.gram_lower(scale, out.view_mut());
+                mirror(out);
+            }
+        }
+    }
+
+    /// The mean over outputs; the last layer's kernel is the same for each.
+    fn scale(&self) -> f64 {
+        1.0 / self.network.architecture().output_size() as f64
+    }
+
+    /// Without `right`, what is on or below the diagonal of the matrix of a tile with itself.
     fn write_by_tensors(
         &self,
         left: &TangentFeatures,
@@ -265,6 +278,13 @@ enum Features {
     F64(HostFeatures<f64>),
 }
 
+/// The side of the blocks in which the host fills a matrix. `None`: it has too few rows and columns for blocks, and the
+/// cores share each product.
+fn host_block(longest: usize) -> Option<usize> {
+    let side = || (longest / (2 * rayon::current_num_threads())).clamp(LEAST_HOST_BLOCK, HOST_BLOCK);
+    (longest >= 4 * LEAST_HOST_BLOCK).then(side)
+}
+
 /// The ranges of at most `size` of `n` rows.
 fn ranges(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(size).map(move |start| start..(start + size).min(n))
@@ -279,7 +299,7 @@ impl Kernel for EmpiricalKernel {
             let left = self.features(a.slice(s![rows.clone(), ..]))?;
             for columns in ranges(b.nrows(), self.tile) {
                 let right = self.features(b.slice(s![columns.clone(), ..]))?;
-                self.write_tile(&left, Some(&right), gram.slice_mut(s![rows.clone(), columns]))?;
+                self.write(&left, &right, gram.slice_mut(s![rows.clone(), columns]))?;
             }
         }
         Ok(gram)
@@ -291,14 +311,15 @@ impl Kernel for EmpiricalKernel {
         let mut gram = Array2::zeros((n, n));
         for rows in ranges(n, self.tile) {
             let left = self.features(a.slice(s![rows.clone(), ..]))?;
-            self.write_tile(&left, None, gram.slice_mut(s![rows.clone(), rows.clone()]))?;
+            self.write_symmetric(&left, gram.slice_mut(s![rows.clone(), rows.clone()]))?;
             for columns in ranges(rows.start, self.tile) {
                 let right = self.features(a.slice(s![columns.clone(), ..]))?;
-                self.write_tile(&left, Some(&right), gram.slice_mut(s![rows.clone(), columns]))?;
+                let below = s![rows.clone(), columns.clone()];
+                let (mut below, above) = gram.multi_slice_mut((below, s![columns, rows.clone()]));
+                self.write(&left, &right, below.view_mut())?;
+                transpose(below.view(), above);
             }
         }
-        // The lower triangle is the matrix: exactly symmetric whatever the order of the sums was.
-        mirror(gram.view_mut());
         Ok(gram)
     }
 

@@ -59,6 +59,7 @@ fn results(run: &Run, records: &[Record], parameters: usize) -> Value {
             "loss": config.objective.loss.name(),
             "regulariser": config.objective.regulariser.name(),
             "kernel": config.machine.kernel.name(),
+            "machine_decay": config.machine.decay,
             "lambda_mean": objective.lambda_mean(),
             "lambda": objective.lambda(),
             // JSON has no infinity: without regularisation there is no C.

@@ -187,15 +187,15 @@ impl<T: Real> HostEngine<T> {
     /// The places in the batch of the samples that a step is made from: those that the loss pushes, and so many others
     /// that leaving out the rest changes no bit (see [`Parameter::step`]).
     fn keep(&self, push: &[f64]) -> Vec<usize> {
+        let pushed = |&i: &usize| push[i] != 0.0;
+        if !(0..push.len()).any(|i| pushed(&i)) {
+            return Vec::new();
+        }
         let sides = self.hidden.iter().filter_map(|layer| match &layer.weight {
             Weight::Full(weight) => weight.value.shape().iter().min().copied(),
             Weight::Span { .. } => None,
         });
         let least = sides.min().map_or(0, least);
-        let pushed = |&i: &usize| push[i] != 0.0;
-        if !(0..push.len()).any(|i| pushed(&i)) {
-            return Vec::new();
-        }
         let group = |start: usize| {
             let places = start..push.len().min(start + GROUP);
             let missing = least.saturating_sub(places.clone().filter(pushed).count());
