@@ -127,9 +127,8 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
     let mut claims = Vec::new();
     let mut blocks = vec![Block::Paragraph(
         "The paper trains a three-layer network on 128 images with its last-layer regulariser, whose effect on the output \
-         is \u{3bb}/m: at these widths the network follows the unregularised machine, and the gap to the regularised one \
-         grows with time whatever the width. Held to its initial weights, the network decays as the machine does. Both \
-         are shown, in the paper's four panels. The smaller learning rate takes ten times as many steps to the same time, \
+         is \u{3bb}/m: a wide network has next to no regularisation, and its machine has. Held to its initial weights, \
+         the network decays as the machine does. Both are shown, in the paper's four panels. The smaller learning rate takes ten times as many steps to the same time, \
          and is shown at the narrower width."
             .into(),
     )];
@@ -195,7 +194,7 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
             };
             claims.push(Claim::new(
                 format!(
-                    "largest difference up to t = {}, {label}, {regulariser}",
+                    "largest difference recorded up to t = {}, {label}, {regulariser}",
                     columns["time"].last().unwrap_or(&0.0)
                 ),
                 published,
@@ -212,7 +211,7 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
         of.map(gap).collect::<Vec<_>>().join(", ")
     };
     let finding = format!(
-        "The largest difference over training, held to the initial weights: {}. With the paper's last-layer \
+        "The largest difference recorded, held to the initial weights: {}. With the paper's last-layer \
          regulariser, whose pull on the output is only \u{3bb}/m: {}.",
         gaps(REGULARISERS[0]),
         gaps(REGULARISERS[1])
@@ -271,7 +270,7 @@ pub(super) fn figure_a1(options: &Options, folder: &Path) -> Result<Reproduced, 
             ));
         }
         claims.push(Claim::new(
-            format!("largest difference on the training samples over the run, {}", run.regulariser),
+            format!("largest difference on the training samples recorded in the run, {}", run.regulariser),
             "curves only",
             format!("{:.3}", largest(columns, "gap_train_max")),
         ));

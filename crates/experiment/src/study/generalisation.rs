@@ -206,9 +206,7 @@ fn report(setup: &Setup, config: &GeneralisationConfig, real: &Course, random: &
          plot; a bound that may fail 99 times in 100 says little.",
     );
     let axis = || Axis::linear("share of samples on the wrong side");
-    for (name, title, course) in
-        [("bound", "The labels", real), ("bound-random", "Random labels: the bound notices", random)]
-    {
+    for (name, title, course) in [("bound", "The labels", real), ("bound-random", "Random labels", random)] {
         let series = |value: &dyn Fn(&Point) -> f64| -> Vec<(f64, f64)> {
             course.points.iter().filter(|p| p.step > 0).map(|p| (p.step as f64, value(p))).collect()
         };
