@@ -55,6 +55,10 @@ fn machines_and_networks_are_certified() {
     let results: Value = serde_json::from_slice(&output.stdout).unwrap();
     let written: Value = serde_json::from_slice(&std::fs::read(out.join("results.json")).unwrap()).unwrap();
     assert_eq!(results, written);
+    // A machine knows which digit is which.
+    let turned = certify(&machine, &folder.path().join("turned"), &["--n", "6", "--json", "--classes", "1,0"]);
+    let turned: Value = serde_json::from_slice(&turned.stdout).unwrap();
+    assert_eq!((&turned["accuracy"], &turned["classes"]), (&results["accuracy"], &results["classes"]));
     let mean = |method: &str| number(&results["radii"][method]["mean"]);
     assert!(0.0 < mean("published") && mean("published") < mean("interval"));
     assert!(mean("interval") < mean("relaxation") && mean("relaxation") <= mean("best"));
@@ -128,6 +132,12 @@ fn machines_of_tables_are_certified() {
         let mut certificates = csv::Reader::from_path(out.join("certificates.csv")).unwrap();
         let found: Vec<Vec<String>> =
             certificates.records().map(|row| row.unwrap().iter().map(String::from).collect()).collect();
+        // Kernel ridge regression of the classes is certified too.
+        let ridge = ["--loss", "squared", "--multiclass", "one-versus-one", "--force"];
+        let output = widenet(&[&fit[..], label, &ridge].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let output = certify(Path::new(&machine), &out, &[&["--data", &table, "--force"], label].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
         for (row, (a, b, class)) in found.iter().zip(rows) {
             // sample, label, output, best, attack
             let [label, output, best, attack] = [1, 2, 3, 4].map(|k| row[k].parse::<f64>().unwrap());
@@ -166,6 +176,12 @@ fn tables_that_do_not_fit_are_refused() {
     fails(&certify(&two, "bare.csv"), 1, "no labels");
     fails(&certify(&two, "long.csv"), 1, "3 features in each row, but 2 are wanted");
     fails(&widenet(&["certify", &two, "--label", "a", "--out", &path("out")]), 2, "mnist01 is no table");
+    fails(&widenet(&["certify", &two, "--out", &path("out")]), 2, "tells a and b apart, which are no digits");
+    write("digits.csv", "1,0,0\n0,1,1\n");
+    let digits = fit("digits.csv", &[]);
+    fails(&widenet(&["certify", &digits, "--out", &path("out")]), 2, "784 features, the model 2: --data names");
+    let output = widenet(&["certify", &two, "--data", &path("two.csv"), "--classes", "0,1", "--out", &path("out")]);
+    fails(&output, 2, "--classes is for images");
     assert!(!out.exists(), "nothing is written");
 }
 
@@ -180,7 +196,8 @@ fn what_cannot_be_certified_is_refused() {
     fails(&certify(&machine, &out, &["--method", "published"]), 2, "one hidden layer");
     fails(&certify(&run.join("weights.safetensors"), &out, &["--method", "taylor"]), 2, "relaxation");
     fails(&certify(&machine, &out, &["--method", "published", "--norm", "2"]), 2, "--norm inf");
-    fails(&certify(&machine, &out, &["--classes", "1"]), 2, "two digits");
+    fails(&certify(&machine, &out, &["--classes", "3,8"]), 2, "tells 0 and 1 apart, not 3 and 8");
+    fails(&certify(&run.join("weights.safetensors"), &out, &["--budget", "1"]), 2, "--budget is for machines");
     let output = certify(&machine, &out, &["--domain", "0.2,0.4", "--n", "1"]);
     assert!(output.status.code() == Some(2) && stderr(&output).contains("outside the domain [0.2, 0.4]"));
     assert!(!out.exists(), "nothing is written");

@@ -154,9 +154,6 @@ impl Quadratic<'_> {
             let minimum = self.end(&summed, (r1, r2), end, z, enough, start);
             start.assign(&minimum.at);
             least = least.min(minimum.bound);
-            if least <= enough * r2 {
-                break;
-            }
         }
         let least = least - summed.slack;
         if least >= 0.0 { least / r2.next_up() } else { least / r1.next_down() }

@@ -91,19 +91,21 @@ fn check(case: &Case, bounded: &Array1<f64>, random: &mut ChaCha8Rng) -> (usize,
     if let Some(adversary) = found.attack(effort, 1).filter(|a| a.radius <= case.radius * (1.0 - 1e-9)) {
         least = least.min(sign * machine.value(adversary.input.view()));
     }
-    // Branching works hardest for what is just within reach.
-    let enough = least - 0.02 * least.abs();
-    let bounds: Vec<f64> = [
+    // Branching works hardest for what is just within reach; what is out of reach has to be a bound all the same.
+    let reaches = [least - 0.02 * least.abs(), least + 0.1 * least.abs() + 1e-3];
+    let methods = [
         (Method::Interval, 0),
         (Method::Relaxation, 0),
         (Method::Relaxation, 3),
         (Method::Taylor, 0),
         (Method::Taylor, 3),
         (Method::Best, 2),
-    ]
-    .into_iter()
-    .map(|(method, halvings)| sample.lower_bound(method, case.radius, enough, Effort { halvings, ..Effort::default() }))
-    .collect();
+    ];
+    let bound = |((method, halvings), enough)| {
+        sample.lower_bound(method, case.radius, enough, Effort { halvings, ..Effort::default() })
+    };
+    let bounds: Vec<f64> =
+        reaches.into_iter().flat_map(|enough| methods.map(|method| (method, enough))).map(bound).collect();
     // The value itself is rounded too.
     let rounding = 1e-13 * case.coefficients.iter().map(|c| c.abs()).sum::<f64>();
     let wrong = bounds.iter().filter(|&&bound| bound > least + rounding).count();

@@ -9,16 +9,17 @@ use widenet_certify::Norm;
 
 use super::certify;
 use crate::error::Error;
+use crate::kernel::classes;
 use crate::run_folder::Existing;
 use crate::train::Places;
 
 /// Certify how far inputs may be moved before a decision changes, and attack it
 ///
 /// MODEL is a machine (npz) with the limit tangent kernel of a dense ReLU network without biases, or
-/// a dense ReLU network with one output (safetensors), of which f - f_0 is certified. `train` writes both; machines of
-/// `fit` for two classes are certified too.
+/// a dense ReLU network with one output (safetensors), of which f - f_0 is certified. `train` writes
+/// both; machines of `fit` for two classes are certified too.
 ///
-/// Methods, from loose to tight:
+/// Methods, most often from loose to tight:
 ///   published   the paper's published code; for large radii it proves nothing (two layers, norm inf)
 ///   interval    every kernel value, or neuron, by an interval
 ///   relaxation  every kernel value by a line; of networks: linear bounds going backward (CROWN)
@@ -30,8 +31,12 @@ use crate::train::Places;
     after_help = "Examples:
   widenet certify artifacts/quickstart/machine.npz --n 20
   widenet certify artifacts/quickstart/machine.npz --method published,interval,best --domain 0,1
-  widenet certify artifacts/quickstart/weights.safetensors --norm 2 --radii 0.1,0.5,1 --out artifacts/l2
-  widenet certify machine.npz --data heart.csv --label disease --n 500"
+  widenet certify artifacts/quickstart/weights.safetensors --norm 2 --radii 0.1,0.5,1 \\
+    --out artifacts/l2
+  widenet certify machine.npz --data heart.csv --label disease --n 500
+  widenet fit mnist01 --arch 'mlp = { hidden = [1] }' --loss squared \\
+    --multiclass one-versus-one --lambda-mean 1e-3 --out ridge.npz
+  widenet certify ridge.npz --n 20 --out artifacts/certify-ridge"
 )]
 pub(crate) struct CertifyArgs {
     /// The machine or network
@@ -43,9 +48,9 @@ pub(crate) struct CertifyArgs {
     /// The label's column in a CSV file, by name or number from 1 [default: the last]
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// The two digits: the first becomes -1, the second +1. A table's classes are the machine's
-    #[arg(long, value_delimiter = ',', num_args = 1, default_value = "0,1", value_name = "DIGIT,DIGIT")]
-    classes: Vec<u8>,
+    /// For a network, which does not know them, the digits that were -1 and +1 [default: 0,1]; a machine knows its own
+    #[arg(long, value_name = "DIGIT,DIGIT", value_parser = classes)]
+    classes: Option<[u8; 2]>,
     /// How many samples, evenly spaced; all when there are fewer
     #[arg(long, default_value = "100")]
     n: NonZeroUsize,
@@ -58,8 +63,8 @@ pub(crate) struct CertifyArgs {
     /// Perturbed features are kept between these (pixels: 0,1), or are free: none
     #[arg(long, default_value = "none", value_parser = domain, value_name = "LOW,HIGH|none", allow_hyphen_values = true)]
     domain: Domain,
-    /// Seconds for a sample and a method, after which a search ends with what it has; results then depend on the
-    /// computer's speed
+    /// Seconds for a sample and a method (best: for each of its methods), after which a search ends with what it has;
+    /// results then depend on the computer's speed. Machines only
     #[arg(long, value_parser = seconds, value_name = "SECONDS")]
     budget: Option<f64>,
     /// Certified accuracy is told at these radii [default: 0.01,0.02,0.05,0.1,0.2, or ten times that for --norm 2]
@@ -129,8 +134,9 @@ pub struct CertifyConfig {
     /// The label's column, in a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The two digits.
-    pub classes: [u8; 2],
+    /// The two digits, for a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<[u8; 2]>,
     /// The most samples.
     pub n: NonZeroUsize,
     /// In ascending order, each once.
@@ -180,8 +186,6 @@ fn domain(text: &str) -> Result<Domain, String> {
 
 /// Runs the command.
 pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
-    let classes = <[u8; 2]>::try_from(args.classes.as_slice())
-        .map_err(|_| Error::Setting(format!("--classes takes two digits, not {}", args.classes.len())))?;
     let norm = match args.norm {
         NormName::Inf => Norm::Inf,
         NormName::Two => Norm::Two,
@@ -206,7 +210,7 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
         model: args.model,
         data: args.data,
         label: args.label,
-        classes,
+        classes: args.classes,
         n: args.n,
         methods,
         norm,

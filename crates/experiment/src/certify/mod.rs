@@ -35,6 +35,9 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let threat = Threat { norm: config.norm, domain: config.domain };
     let model = Model::read(&config.model)?;
     config.methods.iter().try_for_each(|method| model.check(*method, threat))?;
+    if config.budget.is_some() && matches!(model, Model::Network { .. }) {
+        return Err(Error::Setting("--budget is for machines: bounds of networks have nothing to branch on".into()));
+    }
     let samples = Samples::load(config, places, &model)?;
     eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
 
@@ -69,13 +72,22 @@ impl Samples {
         if let Some(label) = &config.label {
             return Err(Error::Setting(format!("--label {label}: {} is no table", config.data)));
         }
-        let data = DataConfig { source: config.data.clone(), classes: config.classes, train: None, test: None };
+        let digits = model.digits(config.classes)?;
+        let data = DataConfig { source: config.data.clone(), classes: digits, train: None, test: None };
         let test = data_source::load(&data, places.data.as_deref())?.test;
-        let classes = config.classes.map(|digit| digit.to_string());
+        let (found, expected) = (test.inputs.ncols(), model.features());
+        if found != expected {
+            let problem = format!("an image of {} has {found} features, the model {expected}", config.data);
+            return Err(Error::Setting(format!("{problem}: --data names its samples")));
+        }
+        let classes = digits.map(|digit| digit.to_string());
         Ok(Self::spaced(config, &test.inputs, test.labels.to_vec(), classes, test.shape))
     }
 
     fn of_table(path: &Path, config: &CertifyConfig, model: &Model) -> Result<Self, Error> {
+        if config.classes.is_some() {
+            return Err(Error::Setting("--classes is for images: a table's classes are the model's".into()));
+        }
         let classes = model.classes();
         let table = Table::read(path, config.label.as_deref(), Some(model.features()))?;
         if table.labels.is_empty() {
@@ -225,7 +237,7 @@ mod tests {
             model: PathBuf::from("machine.npz"),
             data: "mnist01".into(),
             label: None,
-            classes: [0, 1],
+            classes: None,
             n: 1.try_into().unwrap(),
             methods,
             norm: Norm::Inf,

@@ -12,6 +12,7 @@ use widenet_model::{Activation, Architecture, Layer, Network, Node, Precision, t
 
 use super::command::MethodName;
 use crate::backend::Backend;
+use crate::config::defaults;
 use crate::error::Error;
 use crate::kernel::KernelKind;
 use crate::machine_kernel::MachineKernel;
@@ -70,7 +71,11 @@ impl Model {
         let refused = |why: String| Error::Setting(format!("{}: {why}", path.display()));
         let classes: [String; 2] =
             saved.classes.clone().try_into().map_err(|classes: Vec<String>| match classes.len() {
-                0 => refused("it was fitted to numbers; only decisions between two classes can be certified".into()),
+                0 => refused(
+                    "it was fitted to numbers; only decisions between two classes can be certified (`widenet fit \
+                     --multiclass one-versus-one` takes labels for classes whatever the loss)"
+                        .into(),
+                ),
                 count => {
                     refused(format!("it tells {count} classes apart; only decisions between two can be certified"))
                 }
@@ -124,6 +129,25 @@ impl Model {
         match self {
             Self::Machine { classes, .. } => classes.clone(),
             Self::Network { .. } => ["-1", "+1"].map(String::from),
+        }
+    }
+
+    /// The digits for which the output is negative, and positive: a machine's own; of a network, which does not know
+    /// them, those that are `asked` for, or 0 and 1.
+    pub fn digits(&self, asked: Option<[u8; 2]>) -> Result<[u8; 2], Error> {
+        let Self::Machine { classes, .. } = self else {
+            return Ok(asked.unwrap_or_else(defaults::classes));
+        };
+        let [first, second] = classes;
+        let refused = |why: &str| Err(Error::Setting(format!("the machine tells {first} and {second} apart{why}")));
+        let (Ok(negative), Ok(positive)) = (first.parse(), second.parse()) else {
+            return refused(", which are no digits: --data names its samples");
+        };
+        match asked {
+            Some([a, b]) if [a, b] != [negative, positive] && [b, a] != [negative, positive] => {
+                refused(&format!(", not {a} and {b}"))
+            }
+            _ => Ok([negative, positive]),
         }
     }
 
@@ -193,10 +217,10 @@ impl Model {
                     match method {
                         MethodName::Published => known.put(method, || Ok(sample.published(MACHINE_START)))?,
                         _ => known.certify(method, &SOUND, &|method| {
-                            let (method, upper) = match method {
-                                MethodName::Interval => (Method::Interval, None),
-                                MethodName::Relaxation => (Method::Relaxation, None),
-                                _ => (Method::Taylor, upper),
+                            let method = match method {
+                                MethodName::Interval => Method::Interval,
+                                MethodName::Relaxation => Method::Relaxation,
+                                _ => Method::Taylor,
                             };
                             Ok(sample.certify(method, effort, upper).radius)
                         })?,
