@@ -40,14 +40,13 @@ pub struct MachineRow {
     pub interval_published: f64,
     pub published_samples: usize,
     pub interval: f64,
-    /// Without branching.
     pub relaxation: f64,
     pub taylor: f64,
     pub best: f64,
     pub attack: f64,
     pub best_over_attack: f64,
     pub least_best_over_attack: f64,
-    /// Processor seconds of a thread, for `relaxation` and `taylor` together.
+    /// Processor seconds of a thread, for the three certificates together.
     pub seconds_per_image: f64,
 }
 
@@ -111,11 +110,9 @@ pub fn measure_machine(
         let sample = sample(i)?;
         let attack = sample.attack(AttackEffort::default(), 0).map_or(f64::INFINITY, |found| found.radius);
         let started = thread_seconds();
-        let lines = Effort { halvings: 0, ..Effort::default() };
-        let relaxation = sample.certify(Method::Relaxation, lines, None).radius;
-        let taylor = sample.certify(Method::Taylor, Effort::default(), Some(attack)).radius;
+        let [interval, relaxation, taylor] =
+            Method::SINGLE.map(|method| sample.certify(method, Effort::default(), Some(attack)).radius);
         let seconds = thread_seconds() - started;
-        let interval = sample.certify(Method::Interval, Effort::default(), None).radius;
         let best = interval.max(relaxation).max(taylor);
         check_sound(model, i, best, attack)?;
         Ok([interval, relaxation, taylor, best, attack, seconds])
