@@ -176,6 +176,7 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     fails(&layers(tied), 2, &["layer 2 (residual)"]);
     let wide = ["--set", "compare.widths=[64, 4000000000000000000]"];
     fails(&compare("mlp", &out, &wide), 2, &["layer 2 (dense)", "4000000000000000000"]);
+    fails(&compare_file(&root().join("configs/mlp.toml"), &out, &[]), 2, &["this file is for `widenet train`"]);
     let wide = ["--set", "compare.widths=[64, 4000000000000]"];
     fails(&compare("mlp", &out, &wide), 1, &["parameters", "memory"]);
     assert!(!out.exists(), "nothing was written");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use widenet_data::Idx;
 
 const ARCH: &str = "mlp = { hidden = [1] }";
 
@@ -203,4 +204,154 @@ fn what_is_wrong_is_told_in_one_line() {
     std::fs::write(folder.path().join("machine.npz"), "no machine").unwrap();
     fails(fit(&["a.csv", "--c", "1"]), 1, "machine.npz: exists");
     fails(widenet(folder.path(), &["predict", "machine.npz", "a.csv"]), 1, "not a whole machine");
+}
+
+#[test]
+fn labels_that_the_machine_does_not_know_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
+    write("two.csv", "x,y,class\n1,2,0\n-1,0.3,1\n2,2,0\n-2,0,1\n");
+    write("pets.csv", "x,y,class\n1,2,0\n-1,0.3,cat\n");
+    write("three.svm", "0 1:1\n\n1 2:1\n2 1:1\n");
+    write("values.csv", "1,2,0.5\n-1,0.3,1.5\n");
+    let fit = |more: &[&str]| json(widenet(path, &[&["fit", "--arch", ARCH, "--force", "--json"], more].concat()));
+    let predict = |more: &[&str]| widenet(path, &[&["predict", "--force", "--json"], more].concat());
+    fit(&["two.csv", "--c", "1"]);
+    let known = r#"is not one of the machine's classes ["0", "1"]"#;
+    fails(predict(&["machine.npz", "pets.csv"]), 1, &format!(r#"pets.csv:3: label "cat" {known}"#));
+    fails(predict(&["machine.npz", "three.svm"]), 1, &format!(r#"three.svm:4: label "2" {known}"#));
+    assert!(!path.join("predictions.csv").exists());
+    assert_eq!(json(predict(&["machine.npz", "two.csv"]))["score"]["accuracy"], 1.0);
+    // A machine of numbers wants numbers.
+    fit(&["values.csv", "--loss", "squared", "--c", "1", "--out", "v.npz"]);
+    fails(predict(&["v.npz", "pets.csv"]), 1, r#"pets.csv:3: label "cat" is not a finite number"#);
+
+    // Images of 3 and 8 that differ in one pixel, beside others.
+    let images = path.join("idx");
+    std::fs::create_dir(&images).unwrap();
+    for part in ["train", "t10k"] {
+        let labels: Vec<u8> = (0..20).map(|i| [3, 8, 0, 1][i % 4]).collect();
+        let pixels = labels.iter().flat_map(|&label| [label * 20, 100, 0, 50]).collect();
+        Idx::new([20, 2, 2], pixels).unwrap().write(&images.join(format!("{part}-images-idx3-ubyte"))).unwrap();
+        Idx::new([20], labels).unwrap().write(&images.join(format!("{part}-labels-idx1-ubyte"))).unwrap();
+    }
+    fit(&["idx", "--classes", "3,8", "--c", "100", "--out", "m38.npz"]);
+    let own = json(predict(&["m38.npz", "idx"]));
+    assert_eq!((&own["samples"], &own["score"]["accuracy"]), (&10.into(), &1.0.into()));
+    let known = r#"is not one of the machine's classes ["3", "8"]"#;
+    fails(predict(&["m38.npz", "idx", "--classes", "0,1"]), 1, &format!(r#"idx: image 1: label "0" {known}"#));
+    write("words.csv", "1,2,3,0,cat\n-1,0.3,1,0,dog\n");
+    fit(&["words.csv", "--c", "1", "--out", "words.npz"]);
+    fails(predict(&["words.npz", "idx"]), 2, r#"classes ["cat", "dog"] are not two digits"#);
+}
+
+#[test]
+fn a_solver_that_stopped_early_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("two.csv"), "1,2,0\n-1,0.3,1\n2,2,0\n-2,0,1\n").unwrap();
+    let fit = |c: &str| widenet(folder.path(), &["fit", "two.csv", "--arch", ARCH, "--force", "--c", c]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let early = fit("1e10");
+    let (told, summary) = (text(&early.stderr), text(&early.stdout));
+    let warnings: Vec<&str> = told.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(early.status.success() && warnings.len() == 1 && folder.path().join("machine.npz").exists(), "{told}");
+    assert!(warnings[0].contains("the solver stopped early because") && warnings[0].contains("smaller --c"), "{told}");
+    assert!(summary.contains("in the support; stopped early because"), "{summary}");
+    let whole = fit("1");
+    assert!(!text(&whole.stderr).contains("warning: "));
+    assert!(text(&whole.stdout).contains("in the support; converged, largest relative duality gap"));
+}
+
+#[test]
+fn files_that_cannot_be_written_are_told_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    table(path);
+    let fit = |more: &[&str]| widenet(path, &[&["fit", "--arch", ARCH, "--c", "1"], more].concat());
+    fails(fit(&["a.svm", "--out", "no/y.npz"]), 1, "no/y.npz: there is no folder no");
+    fails(fit(&["a.svm", "--out", ".", "--force"]), 1, "is a folder");
+    fails(fit(&["a.svm", "--out", "m.npz", "--libsvm", "./m.npz"]), 1, "named by both --out and --libsvm");
+    let before = std::fs::read(path.join("a.csv")).unwrap();
+    fails(fit(&["a.csv", "--out", "./a.csv", "--force"]), 1, "is read, so it is not replaced");
+    let libsvm = |more: &[&str]| fit(&[&["a.svm", "--libsvm", "m.model"], more].concat());
+    fails(libsvm(&["--loss", "squared"]), 2, "the squared loss: take --loss hinge");
+    let rest = libsvm(&["--multiclass", "one-versus-rest"]);
+    fails(rest, 2, "of the kind one-versus-rest: take --multiclass one-versus-one");
+    // Before the work: the line about the samples comes first otherwise.
+    let told = libsvm(&["--multiclass", "one-versus-rest"]).stderr;
+    assert_eq!(String::from_utf8_lossy(&told).lines().count(), 1);
+    assert!(!path.join("machine.npz").exists() && !path.join("m.npz").exists());
+
+    json(fit(&["a.csv", "--json"]));
+    let onto = |out: &str| widenet(path, &["predict", "machine.npz", "a.csv", "--out", out, "--force"]);
+    fails(onto("a.csv"), 1, "a.csv: is read, so it is not replaced");
+    fails(onto("machine.npz"), 1, "machine.npz: is read, so it is not replaced");
+    assert_eq!(std::fs::read(path.join("a.csv")).unwrap(), before);
+}
+
+#[test]
+fn rows_and_labels_that_may_be_slips_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path());
+    std::fs::write(folder.path().join("slip.csv"), "1,2,oops,0\n1,2,3,1\n0,1,2,0\n").unwrap();
+    let fit = |more: &[&str]| widenet(folder.path(), &[&["fit", "--arch", ARCH, "--c", "1"], more].concat());
+    fails(
+        fit(&["slip.csv"]),
+        1,
+        r#"slip.csv:1: column 3: "oops" is not a number, but column 1 is "1": neither a header"#,
+    );
+    let told =
+        r#"has a fraction, but the hinge loss takes classes: numbers are fitted by --loss squared or --loss epsi"#;
+    fails(fit(&["values.csv"]), 1, told);
+    // sin 2
+    fails(fit(&["values.csv"]), 1, "values.csv:2: label \"0.909297426825681");
+    fails(fit(&["values.csv", "--loss", "squared", "--multiclass", "one-versus-rest"]), 1, "but --multiclass takes");
+}
+
+#[test]
+fn options_that_would_change_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    table(folder.path());
+    let fit = |more: &[&str]| widenet(folder.path(), &[&["fit", "--arch", ARCH], more].concat());
+    fails(fit(&["a.csv", "--c", "1", "--rank", "3"]), 2, "--rank is for --solver conjugate-gradients");
+    fails(fit(&["a.csv", "--c", "1", "--seed", "3"]), 2, "--seed is for --probabilities");
+    fails(fit(&["a.svm", "--c", "1", "--label", "1"]), 1, "a.svm: has no column \"1\" for the label");
+    fails(fit(&["a.csv", "--c", "-1"]), 2, "--c -1: not a finite number > 0");
+    fails(fit(&["a.csv", "--lambda-mean", "-1"]), 2, "lambda_mean is -1: it must be");
+    let epsilon = ["values.csv", "--c", "1", "--loss", "epsilon-insensitive", "--epsilon", "-1"];
+    fails(fit(&epsilon), 2, "epsilon is -1: it must be");
+}
+
+#[test]
+fn features_in_another_order_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    table(path);
+    std::fs::write(path.join("turned.csv"), "y,x,class\n0,1,north\n").unwrap();
+    std::fs::write(path.join("bare-turned.csv"), "y,x\n0,1\n").unwrap();
+    json(widenet(path, &["fit", "a.csv", "--arch", ARCH, "--c", "1", "--json"]));
+    for table in ["turned.csv", "bare-turned.csv"] {
+        let told = r#"feature 1 is "y" in the header, but the machine's is "x""#;
+        fails(widenet(path, &["predict", "machine.npz", table]), 1, told);
+    }
+    // Without names on one side there is nothing to compare.
+    json(widenet(path, &["predict", "machine.npz", "bare.csv", "--json"]));
+}
+
+#[test]
+fn the_example_of_a_ridge_classifier_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = widenet(folder.path(), &["fit", "--help"]).stdout;
+    let help = String::from_utf8(help).unwrap();
+    let examples = &help[help.find("Examples:").unwrap()..];
+    assert!(examples.lines().all(|line| line.len() <= 96), "{examples}");
+    let pasted = examples.replace("\\\n    ", "");
+    let line = pasted.lines().find(|line| line.ends_with("--out ridge.npz")).unwrap();
+    // Quotes hold the architecture together.
+    let [before, architecture, after] = line.split('\'').collect::<Vec<_>>().try_into().unwrap();
+    let words = before.split_whitespace().skip(1).chain([architecture]).chain(after.split_whitespace());
+    let arguments: Vec<&str> = words.chain(["--n", "40", "--json"]).collect();
+    assert_eq!(json(widenet(folder.path(), &arguments))["task"], "two-classes");
+    json(widenet(folder.path(), &["certify", "ridge.npz", "--n", "2", "--json"]));
 }

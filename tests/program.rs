@@ -243,7 +243,7 @@ fn a_stopped_run_resumed_is_the_same_run() {
     for file in ["results.json", "dynamics.csv", "weights.safetensors", "machine.npz"] {
         assert!(std::fs::read(whole.join(file)).unwrap() == std::fs::read(parts.join(file)).unwrap(), "{file} differs");
     }
-    fails(&train(&parts, &["--resume"]), 2, &["another configuration"]);
+    fails(&train(&parts, &["--resume"]), 2, &["another configuration", "training.batch_size was 24 and is absent now"]);
 }
 
 #[test]
@@ -257,12 +257,95 @@ fn existing_run_folders_are_left_alone() {
     assert_eq!(std::fs::read(out.join("results.json")).unwrap(), before);
     assert!(train(&out, &["--force", "--set", "training.steps=2"]).status.success());
     assert_ne!(std::fs::read(out.join("results.json")).unwrap(), before);
-    fails(&train(&folder.path().join("nothing"), &["--resume"]), 1, &["no run to resume"]);
     let other = folder.path().join("precious");
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("thesis.tex"), "all of it").unwrap();
-    fails(&train(&other, &["--force"]), 1, &["not a run folder"]);
+    for more in [&[][..], &["--force"], &["--resume"]] {
+        let line = fails(&train(&other, more), 1, &["not a run folder", "--out"]);
+        assert!(!line.contains("--force") && !line.contains("--resume"), "{line}");
+    }
     assert!(other.join("thesis.tex").exists());
+}
+
+#[test]
+fn empty_folders_and_new_ones_take_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = ["--set", "training.steps=1"];
+    for more in [&[][..], &["--force"], &["--resume"]] {
+        let out = folder.path().join(format!("empty{}", more.concat()));
+        std::fs::create_dir(&out).unwrap();
+        let output = train(&out, &[&short[..], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    // One command line starts and goes on, in every command that resumes.
+    let study = root().join("configs/study-table1.toml");
+    let study = ["study", study.to_str().unwrap(), "--set", "data.train=8", "--set", "data.test=8"];
+    let study = [&study[..], &["--set", "study.gap.widths=[8]", "--set", "study.gap.seeds=1"], &short[..]].concat();
+    let quickstart = root().join("configs/quickstart.toml");
+    let quickstart = [&["train", quickstart.to_str().unwrap()], &SMALL[..], &short[..]].concat();
+    for command in [&quickstart, &study] {
+        let out = folder.path().join(format!("{}-anew", command[0]));
+        for _ in 0..2 {
+            let output = widenet(&[&command[..], &["--out", out.to_str().unwrap(), "--resume"]].concat());
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn a_printed_configuration_is_whole_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let print = |config: &Path, more: &[&str]| {
+        let output = widenet(&[&["train", config.to_str().unwrap(), "--print-config"], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let quickstart = root().join("configs/quickstart.toml");
+    let text = print(&quickstart, &[]);
+    for key in ["batch_size", "decay", "points", "probes", "kernel_samples", "linearised", "gram", "start"] {
+        assert!(text.contains(&format!("{key} = ")) || text.contains(&format!("# {key}: absent")), "{key}: {text}");
+    }
+    let copy = folder.path().join("copy.toml");
+    std::fs::write(&copy, &text).unwrap();
+    assert_eq!(print(&copy, &[]), text);
+    let text = print(&copy, &["--set", "training.batch_size=16", "--seed", "7", "--start-from-machine"]);
+    for line in ["batch_size = 16", "seed = 7", "start = \"machine\""] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    // The architectures in the help are ones.
+    let help = String::from_utf8(widenet(&["train", "--help"]).stdout).unwrap();
+    for kind in ["mlp", "cnn", "resnet", "layers"] {
+        let line = help.lines().find(|line| line.starts_with(&format!("  {kind} = "))).expect(kind);
+        let text = print(&quickstart, &["--set", &format!("architecture={{ {line} }}")]);
+        assert!(text.contains(&format!("[architecture.{kind}]")) || kind == "layers", "{text}");
+    }
+    // The other commands print theirs, too.
+    for (command, name) in [("study", "study-table1"), ("compare", "compare-mlp")] {
+        let config = root().join(format!("configs/{name}.toml"));
+        let output = widenet(&[command, config.to_str().unwrap(), "--print-config"]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("backend = \"flex\""), "{}", stderr(&output));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_is_no_defect() {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for arguments in [&["data"][..], &["data", "--json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_widenet"));
+        let output = command.args(arguments).env("RUST_BACKTRACE", "1").stdout(closed()).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(141), ""));
+    }
+    // Both, as in `2>&1 | true`.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_widenet"));
+    let status = command.arg("data").stdout(closed()).stderr(closed()).status().unwrap();
+    assert_eq!(status.code(), Some(141));
+    let status = Command::new(env!("CARGO_BIN_EXE_widenet")).arg("train").arg("none").stderr(closed()).status();
+    assert_eq!(status.unwrap().code(), Some(2));
 }
 
 #[test]
@@ -297,6 +380,11 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     assert!(stderr(&output).contains("'tpu'"), "{}", stderr(&output));
     fails(&train(&out, &["--backend", "cuda"]), 2, &["backend cuda is not in this build", "--features cuda"]);
     fails(&widenet(&["train", "nowhere.toml"]), 2, &["nowhere.toml"]);
+    fails(&train(&out, &["--set", "architecture={ mpl = {} }"]), 2, &["`mpl`", "`mlp`, `cnn`, `resnet`, `layers`"]);
+    for (name, command) in [("study-table1", "study"), ("compare-mlp", "compare")] {
+        let config = root().join(format!("configs/{name}.toml"));
+        fails(&widenet(&["train", config.to_str().unwrap()]), 2, &[&format!("this file is for `widenet {command}`")]);
+    }
     assert!(!out.exists(), "nothing was written");
 }
 
@@ -327,6 +415,12 @@ fn bad_data_is_one_line_and_leaves_nothing() {
     let train =
         || train(&out, &["--set", &set, "--set", "data.train=2", "--set", "data.test=2", "--set", "record.probes=[0]"]);
     fails(&train(), 1, &["train-images-idx3-ubyte"]);
+    let table = folder.path().join("two.csv");
+    std::fs::write(&table, "1,2\n").unwrap();
+    for (path, word) in [(table, "is a file, but images come from a folder"), ("none".into(), "no such folder")] {
+        let set = format!("data.source={}", path.to_str().unwrap());
+        fails(&crate::train(&out, &["--set", &set]), 1, &[path.to_str().unwrap(), word]);
+    }
     let write = |set: &str, images: u32, labels: &[u8]| {
         let pixels = (0..images * 4).map(|k| (k * 37 % 256) as u8).collect();
         Idx::new([images, 2, 2], pixels).unwrap().write(&data.join(format!("{set}-images-idx3-ubyte"))).unwrap();

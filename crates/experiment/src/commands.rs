@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::any::Any;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use widenet_data::FetchEvent;
 use widenet_model::Precision;
@@ -11,7 +14,7 @@ use widenet_model::Precision;
 use crate::backend::Backend;
 use crate::certify::{CertifyArgs, certify_command};
 use crate::compare::{CompareConfig, compare};
-use crate::config::{Config, Start, load};
+use crate::config::{Config, Start, load, to_toml};
 use crate::error::Error;
 use crate::fit::{FitArgs, PredictArgs, fit_command, predict_command};
 use crate::kernel::{KernelArgs, kernel_command};
@@ -32,7 +35,7 @@ pub struct Cli {
 const EXAMPLES: &str = "Examples:
   widenet train configs/quickstart.toml
   widenet train configs/mlp.toml --set training.steps=500 --out artifacts/short
-  widenet study configs/study-gap.toml
+  widenet study configs/study-table1.toml
   widenet reproduce figure1
   widenet compare configs/compare-mlp.toml
   widenet kernel --arch 'mlp = { hidden = [1024] }' --out kernel.npz
@@ -42,11 +45,11 @@ const EXAMPLES: &str = "Examples:
   widenet backends
   widenet data
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration.";
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 141 output closed.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a network and its kernel machine on the same data and compare them
+    // Its help stands at its arguments.
     Train(TrainArgs),
     /// Measure a theorem: gaps over widths and seeds, convergence, path kernels, bounds
     Study(StudyArgs),
@@ -54,7 +57,7 @@ enum Command {
     Reproduce(ReproduceArgs),
     /// Compare the tangent kernels of networks of several widths with their infinite-width limit
     Compare(CompareArgs),
-    // The help of these stands at their arguments.
+    // The help of these stands at their arguments, too.
     Kernel(Box<KernelArgs>),
     Fit(Box<FitArgs>),
     Predict(PredictArgs),
@@ -75,17 +78,31 @@ enum Command {
     },
 }
 
+/// Train a network and its kernel machine on the same data and compare them
+///
+/// The configuration decides everything: --print-config shows every key, --set overrides one.
+/// The architecture is a family with its numbers, or a list of layers, for instance one of:
+///   mlp = { hidden = [1024] }
+///   cnn = { channels = [64, 64], head = "flatten" }
+///   resnet = { stem = 32, blocks = [{ channels = 32 }, { channels = 64, stride = 2 }] }
+///   layers = [{ conv = { channels = 64, kernel = 3 } }, "flatten", { dense = { units = 1 } }]
+/// Another one is set as a whole: --set 'architecture={ cnn = { channels = [64, 64] } }'
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:
   widenet train configs/quickstart.toml
-  widenet train configs/quickstart.toml --set architecture.mlp.hidden=[4096] --out artifacts/wide
+  widenet train configs/quickstart.toml --print-config
+  widenet train configs/quickstart.toml --set architecture.mlp.hidden=[4096] \\
+      --out artifacts/wide
   widenet train configs/cnn.toml --backend wgpu
   widenet train configs/quickstart.toml --start-from-machine --out artifacts/from-machine
-  widenet train configs/mlp.toml --resume")]
+  widenet train configs/mlp.toml --resume"
+)]
 struct TrainArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Go on with an interrupted run
+    /// Go on with an interrupted run, or start where there is none
     #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Start network and machine at the machine's solution, which the network realises to first order
@@ -99,12 +116,12 @@ struct TrainArgs {
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet study configs/study-table1.toml
-  widenet study configs/study-gap.toml --set study.gap.seeds=1 --out artifacts/one-seed
-  widenet study configs/study-gap.toml --resume")]
+  widenet study configs/study-lambda.toml --set study.gap.seeds=1 --out artifacts/one-seed
+  widenet study configs/study-lambda.toml --resume")]
 struct StudyArgs {
     #[command(flatten)]
     run: RunArgs,
-    /// Go on with an interrupted study; its finished parts are kept
+    /// Go on with an interrupted study, whose finished parts are kept, or start where there is none
     #[arg(long, conflicts_with = "force")]
     resume: bool,
 }
@@ -112,7 +129,8 @@ struct StudyArgs {
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet compare configs/compare-mlp.toml
-  widenet compare configs/compare-mlp.toml --set compare.widths=[64,1024] --out artifacts/two-widths
+  widenet compare configs/compare-mlp.toml --set compare.widths=[64,1024] \\
+      --out artifacts/two-widths
   widenet compare configs/compare-cnn.toml --backend wgpu --precision f32")]
 struct CompareArgs {
     #[command(flatten)]
@@ -140,7 +158,7 @@ struct ReproduceArgs {
     /// The folder with downloaded data sets [default: the user's data folder]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// Go on with an interrupted reproduction; its finished parts are kept
+    /// Go on with an interrupted reproduction, whose finished parts are kept, or start where there is none
     #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Replace an existing folder
@@ -156,9 +174,12 @@ struct ReproduceArgs {
 struct RunArgs {
     /// The configuration, in TOML
     config: PathBuf,
-    /// Override a key of the configuration, for instance seed=2 (repeatable)
+    /// Override a key of the configuration, for instance seed=2 (repeatable); --print-config shows the keys
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     overrides: Vec<String>,
+    /// Print the whole configuration in TOML, with defaults and overrides, and do nothing else
+    #[arg(long)]
+    print_config: bool,
     /// Where tensors live: flex, ndarray, wgpu, vulkan or cuda (see `widenet backends`)
     #[arg(long)]
     backend: Option<Backend>,
@@ -183,6 +204,11 @@ struct RunArgs {
 }
 
 impl RunArgs {
+    /// The configuration of this command.
+    fn load<T: DeserializeOwned>(&self, command: &str) -> Result<T, Error> {
+        Ok(load(&self.config, &self.overrides).map_err(|error| error.of_command(command))?)
+    }
+
     /// What the command line says in place of the configuration.
     fn apply(&self, backend: &mut Backend, precision: &mut Precision, seed: &mut u64) {
         *backend = self.backend.unwrap_or(*backend);
@@ -235,26 +261,55 @@ pub(crate) fn precision(text: &str) -> Result<Precision, String> {
     }
 }
 
+/// The exit code where nobody reads the output any more: that of a process that the signal SIGPIPE ends.
+const CLOSED: u8 = 128 + 13;
+
 /// Runs a command and says in one line why it failed, if it did.
 pub fn run(cli: Cli) -> ExitCode {
-    // A panic is a defect of the program: one line with a request, not a backtrace.
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        std::panic::set_hook(Box::new(|_| ()));
-    }
+    // A panic is a defect of the program: one line with a request, not a backtrace. Where output cannot be written, it
+    // is none.
+    let default = std::panic::take_hook();
+    let traced = std::env::var_os("RUST_BACKTRACE").is_some();
+    std::panic::set_hook(Box::new(move |panic| {
+        if traced && unwritten(message(panic.payload())).is_none() {
+            default(panic);
+        }
+    }));
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
+    // `eprintln!` would panic where stderr cannot be written.
+    let say = |text: &dyn std::fmt::Display| {
+        let _ = writeln!(std::io::stderr(), "widenet: {text}");
+    };
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("widenet: {error}");
+            say(&error);
             ExitCode::from(error.exit_code())
         }
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let text = crate::backend::one_line(text.unwrap_or("no message"));
-            eprintln!("widenet: a defect in the program, please report it (RUST_BACKTRACE=1 shows where): {text}");
+            let text = message(&*panic);
+            match unwritten(text) {
+                Some(problem) if problem.contains("Broken pipe") => return ExitCode::from(CLOSED),
+                Some(problem) => say(&problem),
+                None => {
+                    let request = "a defect in the program, please report it (RUST_BACKTRACE=1 shows where)";
+                    say(&format!("{request}: {}", crate::backend::one_line(text)));
+                }
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Which stream could not be written and why, if that is what `println!` or `eprintln!` panicked for.
+fn unwritten(panic: &str) -> Option<&str> {
+    panic.strip_prefix("failed printing to ")
 }
 
 fn dispatch(command: Command) -> Result<(), Error> {
@@ -280,25 +335,33 @@ fn dispatch(command: Command) -> Result<(), Error> {
 }
 
 fn train_command(args: TrainArgs) -> Result<(), Error> {
-    let mut config = Config::load(&args.run.config, &args.run.overrides)?;
+    let mut config: Config = args.run.load("train")?;
     args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
     if args.start_from_machine {
         config.training.start = Start::Machine;
     }
+    if args.run.print_config {
+        print!("{}", config.to_toml_with_absent());
+        return Ok(());
+    }
     let mut places = Places { stop_at: args.stop_at, ..args.run.places(&config.name) };
     if args.resume {
-        places.existing = Existing::Resume;
+        places.existing = Existing::resume_or_start(&places.run);
     }
     train(&config, &places)?.print(args.run.json);
     Ok(())
 }
 
 fn study_command(args: StudyArgs) -> Result<(), Error> {
-    let mut config: StudyConfig = load(&args.run.config, &args.run.overrides)?;
+    let mut config: StudyConfig = args.run.load("study")?;
     args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    if args.run.print_config {
+        print!("{}", to_toml(&config));
+        return Ok(());
+    }
     let mut places = args.run.places(&config.name);
     if args.resume {
-        places.existing = Existing::Resume;
+        places.existing = Existing::resume_or_start(&places.run);
     }
     study(&config, &places)?.finished.print(args.run.json);
     Ok(())
@@ -306,14 +369,15 @@ fn study_command(args: StudyArgs) -> Result<(), Error> {
 
 fn reproduce_command(args: ReproduceArgs) -> Result<(), Error> {
     let name = format!("reproduce-{}-{}", args.target.name(), args.scale.name());
+    let run = args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(name));
     let places = Places {
         data: args.data_dir,
-        run: args.out.unwrap_or_else(|| PathBuf::from("artifacts").join(name)),
         existing: match (args.resume, args.force) {
-            (true, _) => Existing::Resume,
+            (true, _) => Existing::resume_or_start(&run),
             (_, true) => Existing::Replace,
             _ => Existing::Refuse,
         },
+        run,
         stop_at: None,
     };
     reproduce(args.target, &Options { scale: args.scale, backend: args.backend, places })?.print(args.json);
@@ -321,8 +385,12 @@ fn reproduce_command(args: ReproduceArgs) -> Result<(), Error> {
 }
 
 fn compare_command(args: CompareArgs) -> Result<(), Error> {
-    let mut config: CompareConfig = load(&args.run.config, &args.run.overrides)?;
+    let mut config: CompareConfig = args.run.load("compare")?;
     args.run.apply(&mut config.backend, &mut config.precision, &mut config.seed);
+    if args.run.print_config {
+        print!("{}", to_toml(&config));
+        return Ok(());
+    }
     let finished = compare(&config, &args.run.places(&config.name)).map_err(Error::without_resuming)?;
     finished.print(args.run.json);
     Ok(())
@@ -408,4 +476,44 @@ fn fetch(from: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<(), Error> 
     })?;
     println!("mnist is in {}", to.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command with its subcommands.
+    fn each(command: &clap::Command, visit: &mut dyn FnMut(&clap::Command)) {
+        visit(command);
+        command.get_subcommands().for_each(|command| each(command, visit));
+    }
+
+    #[test]
+    fn configurations_in_help_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut found = 0;
+        each(&Cli::command(), &mut |command| {
+            let help = command.clone().render_long_help().to_string();
+            for name in help.split_whitespace().filter(|word| word.starts_with("configs/")) {
+                assert!(root.join(name).is_file(), "{} names {name}", command.get_name());
+                found += 1;
+            }
+        });
+        assert!(found > 10, "{found}");
+    }
+
+    #[test]
+    fn examples_are_not_wrapped() {
+        // The help is wrapped at 100 columns, and a wrapped example would be two commands.
+        each(&Cli::command(), &mut |command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 96, "{}: {line}", command.get_name());
+            }
+        });
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value as Json;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 use widenet_machine::{Decay, LossConfig};
 use widenet_model::{ArchitectureConfig, Precision};
@@ -317,6 +318,50 @@ impl Config {
     pub fn to_toml(&self) -> String {
         to_toml(self)
     }
+
+    /// [`Config::to_toml`] for people who look for a key: those that are absent stand as comments in their tables.
+    pub fn to_toml_with_absent(&self) -> String {
+        let mut text = self.to_toml();
+        for (table, key, meaning) in ABSENT {
+            let header = format!("[{table}]\n");
+            let document: DocumentMut = text.parse().expect("written by to_toml");
+            if document.get(table).and_then(|table| table.get(key)).is_none() {
+                text = text.replacen(&header, &format!("{header}# {key}: absent, {meaning}\n"), 1);
+            }
+        }
+        text
+    }
+}
+
+/// The keys that may be absent, and what that means.
+const ABSENT: [(&str, &str, &str); 4] = [
+    ("data", "test", "all test samples are taken"),
+    ("data", "train", "all training samples are taken"),
+    ("training", "batch_size", "every step takes all training samples"),
+    ("machine", "gram", "the kernel is computed"),
+];
+
+impl ConfigError {
+    /// The same error as `command` tells it: of another command's file it says whose it is.
+    pub(crate) fn of_command(self, command: &str) -> Self {
+        match self {
+            ConfigError::Text { path, line, problem } => {
+                let problem = match command_of(&path).filter(|&other| other != command) {
+                    Some(other) => format!("{problem}; this file is for `widenet {other}`"),
+                    None => problem,
+                };
+                ConfigError::Text { path, line, problem }
+            }
+            error => error,
+        }
+    }
+}
+
+/// The command that takes a file, by the table that no other command's files have.
+fn command_of(path: &Path) -> Option<&'static str> {
+    let document: DocumentMut = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    let tables = [("study", "study"), ("compare", "compare"), ("objective", "train")];
+    tables.into_iter().find_map(|(table, command)| document.contains_key(table).then_some(command))
 }
 
 /// Reads a command's configuration file and applies overrides of the form `key.path=value`, where the value is TOML,
@@ -364,6 +409,24 @@ pub fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigEr
         line: error.span().map(|span| line_of(text, span.start)),
         problem: one_line(error.message()),
     })
+}
+
+/// The first key at which two configurations differ, with both values.
+pub(crate) fn difference(before: &impl Serialize, now: &impl Serialize) -> Option<String> {
+    fn at(key: &str, before: Option<&Json>, now: Option<&Json>) -> Option<String> {
+        if before == now {
+            return None;
+        }
+        if let (Some(Json::Object(before)), Some(Json::Object(now))) = (before, now) {
+            let below = |name: &String| if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            let mut names = before.keys().chain(now.keys());
+            return names.find_map(|name| at(&below(name), before.get(name), now.get(name)));
+        }
+        let text = |value: Option<&Json>| value.map_or("absent".into(), Json::to_string);
+        Some(format!("{key} was {} and is {} now", text(before), text(now)))
+    }
+    let [before, now] = [serde_json::to_value(before), serde_json::to_value(now)];
+    at("", before.ok().as_ref(), now.ok().as_ref())
 }
 
 /// A configuration as TOML, with every default written out.
@@ -454,6 +517,29 @@ mod tests {
         let error = with("{ epsilon_insensitive = { epsilon = -1.0 } }").unwrap_err();
         assert_eq!(error, "c.toml:7: epsilon is -1: it must be a finite number >= 0");
         assert!(with("'huber'").unwrap_err().starts_with("c.toml:7: unknown variant `huber`"));
+    }
+
+    #[test]
+    fn absent_keys_stand_as_comments() {
+        let config = parse(QUICK).unwrap();
+        let text = config.to_toml_with_absent();
+        assert_eq!(parse(&text).unwrap(), config);
+        for key in ["test", "batch_size", "gram"] {
+            assert!(text.contains(&format!("\n# {key}: absent")), "{text}");
+        }
+        assert!(text.contains("\ntrain = 8\n") && !text.contains("# train"), "{text}");
+        // Every table that has such keys is written.
+        assert_eq!(text.lines().filter(|line| line.starts_with('#')).count(), ABSENT.len() - 1);
+    }
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let config = parse(QUICK).unwrap();
+        let to = |from: &str, to: &str| difference(&config, &parse(&QUICK.replace(from, to)).unwrap());
+        assert_eq!(to("steps = 10", "steps = 10"), None);
+        assert_eq!(to("steps = 10", "steps = 20").unwrap(), "training.steps was 10 and is 20 now");
+        assert_eq!(to("train = 8", "").unwrap(), "data.train was 8 and is absent now");
+        assert_eq!(to("[4]", "[4, 4]").unwrap(), "architecture.mlp.hidden was [4] and is [4,4] now");
     }
 
     #[test]

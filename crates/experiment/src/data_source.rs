@@ -26,7 +26,7 @@ pub fn load(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Erro
             };
             widenet_data::from_folder(&folder, *classes)?
         }
-        path => widenet_data::from_folder(Path::new(path), *classes)?,
+        path => widenet_data::from_folder(folder(path)?, *classes)?,
     };
     if let Some(count) = train {
         split.train = split.train.first(count.get())?;
@@ -35,4 +35,21 @@ pub fn load(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Erro
         split.test = split.test.first(count.get())?;
     }
     Ok(split)
+}
+
+/// A folder of images, if it is one.
+fn folder(path: &str) -> Result<&Path, Error> {
+    let folder = Path::new(path);
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => Ok(folder),
+        Ok(_) => {
+            let problem = "is a file, but images come from a folder with four IDX files (tables are for `widenet fit`, \
+                           `predict` and `certify`)";
+            Err(Error::file(path, problem))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::file(path, "there is no such folder; data are mnist01, mnist, or a folder with four IDX files"))
+        }
+        Err(error) => Err(Error::file(path, error)),
+    }
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array1, Array2, ArrayView2, Dimension};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpzError, ReadableElement, WriteNpzError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use widenet_model::{Architecture, Precision};
 use widenet_tangent::Method;
 
@@ -119,6 +120,12 @@ pub enum GramFileError {
         /// What is wrong.
         problem: String,
     },
+    /// The file is another npz file.
+    #[error("{}: holds no kernel of `widenet kernel`", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+    },
     /// An array is not there.
     #[error("{}: has no array {key:?}", path.display())]
     Missing {
@@ -173,8 +180,14 @@ impl GramFile {
     /// When the file cannot be read, is damaged, or lacks something.
     pub fn read(path: &Path) -> Result<Self, GramFileError> {
         let mut arrays = Arrays::open(path)?;
-        let text: Array1<u8> = arrays.get("metadata", None)?;
-        let metadata: Metadata = serde_json::from_slice(&text.to_vec()).map_err(|error| arrays.corrupt(error))?;
+        let other = || GramFileError::Other { path: path.into() };
+        let text: Array1<u8> = match arrays.get("metadata", None) {
+            Err(GramFileError::Missing { .. }) => return Err(other()),
+            text => text?,
+        };
+        // Other files of this program have metadata that are no JSON.
+        let metadata: Value = serde_json::from_slice(&text.to_vec()).map_err(|_| other())?;
+        let metadata = Metadata::deserialize(metadata).map_err(|error| arrays.corrupt(error))?;
         let (n, m) = (metadata.n, metadata.test);
         let labels = arrays.get("labels", Some(&[n]))?;
         let labels_test = if m == 0 { None } else { Some(arrays.get("labels_test", Some(&[m]))?) };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::config::{difference, parse};
 use crate::error::Error;
 
 /// What to do when the folder is there already.
@@ -20,6 +21,35 @@ pub enum Existing {
     Replace,
 }
 
+impl Existing {
+    /// Go on with the run at `path`, or start one where there is none.
+    pub fn resume_or_start(path: &Path) -> Self {
+        if There::at(path) == There::Run { Existing::Resume } else { Existing::Refuse }
+    }
+}
+
+/// What is at the place of a run folder.
+#[derive(PartialEq)]
+enum There {
+    /// Nothing, or an empty folder.
+    Nothing,
+    /// A run folder.
+    Run,
+    /// Anything else, which is never touched.
+    Other,
+}
+
+impl There {
+    fn at(path: &Path) -> Self {
+        let empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        match path.join(CONFIG).is_file() {
+            true => There::Run,
+            false if empty || !path.exists() => There::Nothing,
+            false => There::Other,
+        }
+    }
+}
+
 /// The folder of a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -30,24 +60,43 @@ pub struct RunFolder {
 const CONFIG: &str = "config.toml";
 
 impl RunFolder {
-    /// Checks that a run may be written to `path`, without touching anything.
+    /// Checks that a run may be written to `path`, without touching anything. An empty folder is as good as none.
     ///
     /// # Errors
     ///
-    /// When the folder exists and may not be replaced or resumed; when there is nothing to resume; when `--force`
-    /// would remove something that is not a run folder.
+    /// When there is a run that may not be replaced or resumed; when there is nothing to resume; when there is
+    /// something that is not a run folder.
     pub fn check(path: &Path, existing: Existing) -> Result<(), Error> {
-        if !path.exists() {
-            return match existing {
-                Existing::Resume => Err(Error::file(path, "there is no run to resume here")),
-                _ => Ok(()),
-            };
+        match (There::at(path), existing) {
+            (There::Nothing, Existing::Resume) => Err(Error::file(path, "there is no run to resume here")),
+            (There::Run, Existing::Refuse) => Err(Error::Exists { path: path.into() }),
+            (There::Nothing | There::Run, _) => Ok(()),
+            (There::Other, _) => {
+                let problem = "is not a run folder (it has no config.toml), so it is left alone; --out names another";
+                Err(Error::file(path, problem))
+            }
         }
-        match existing {
-            Existing::Refuse => Err(Error::Exists { path: path.into() }),
-            _ if path.join(CONFIG).is_file() => Ok(()),
-            _ => Err(Error::file(path, "is not a run folder (it has no config.toml), so it is left alone")),
+    }
+
+    /// Checks that the run at `path` was started with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it was started with another one, or its own cannot be read.
+    pub fn check_config<T>(path: &Path, config: &T) -> Result<(), Error>
+    where
+        T: PartialEq + Serialize + DeserializeOwned,
+    {
+        let stored: T = parse(&Self::read_config(path)?, &path.join(CONFIG))?;
+        if stored == *config {
+            return Ok(());
         }
+        let difference = difference(&stored, config);
+        Err(Error::Setting(format!(
+            "{} was started with another configuration ({}); --force replaces it, --out names another",
+            path.display(),
+            difference.as_deref().unwrap_or("see its config.toml")
+        )))
     }
 
     /// Makes the folder, after [`RunFolder::check`].
@@ -57,7 +106,7 @@ impl RunFolder {
     /// As for [`RunFolder::check`], and when the folder cannot be written to.
     pub fn create(path: &Path, existing: Existing) -> Result<Self, Error> {
         Self::check(path, existing)?;
-        if path.exists() && existing == Existing::Replace {
+        if existing == Existing::Replace && There::at(path) == There::Run {
             std::fs::remove_dir_all(path).map_err(|error| Error::file(path, error))?;
         }
         std::fs::create_dir_all(path).map_err(|error| Error::file(path, error))?;
@@ -202,10 +251,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
         assert!(matches!(RunFolder::check(&path, Existing::Resume), Err(Error::File { .. })));
+        assert_eq!(Existing::resume_or_start(&path), Existing::Refuse);
         let folder = RunFolder::create(&path, Existing::Refuse).unwrap();
-        assert!(RunFolder::create(&path, Existing::Replace).is_err(), "no config.toml yet: not a run folder");
-        folder.write_config("a = 1").unwrap();
+        for existing in [Existing::Refuse, Existing::Replace] {
+            RunFolder::create(&path, existing).expect("an empty folder is as good as none");
+        }
+        assert!(matches!(RunFolder::check(&path, Existing::Resume), Err(Error::File { .. })));
         folder.write("old.txt", b"old").unwrap();
+        for existing in [Existing::Refuse, Existing::Replace, Existing::Resume, Existing::resume_or_start(&path)] {
+            let error = RunFolder::create(&path, existing).unwrap_err().to_string();
+            assert!(error.contains("is not a run folder") && !error.contains("--force"), "{error}");
+        }
+        folder.write_config("a = 1").unwrap();
+        assert_eq!(Existing::resume_or_start(&path), Existing::Resume);
         assert!(matches!(RunFolder::create(&path, Existing::Refuse), Err(Error::Exists { .. })));
         RunFolder::create(&path, Existing::Resume).unwrap();
         assert!(path.join("old.txt").exists());

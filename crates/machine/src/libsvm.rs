@@ -19,7 +19,7 @@ pub enum LibsvmError {
     #[error("LIBSVM's c_svc has the hinge loss, but this machine has the {0} loss")]
     Loss(&'static str),
     /// Outputs that LIBSVM does not have.
-    #[error("LIBSVM tells classes apart pair by pair, but this machine does {0:?}")]
+    #[error("LIBSVM tells several classes apart one-versus-one, but this machine is of the kind {}", .0.name())]
     Task(Task),
     /// A class with a name that LIBSVM does not take.
     #[error("LIBSVM's labels are whole numbers, but a class is {0:?}")]
@@ -53,7 +53,31 @@ fn order<T>(mut classes: Vec<T>) -> Vec<T> {
     classes
 }
 
+/// Whether LIBSVM has such a machine: its labels there, in our order.
+fn labels(loss: LossConfig, task: Task, classes: &[String]) -> Result<Vec<i32>, LibsvmError> {
+    if loss != LossConfig::Hinge {
+        return Err(LibsvmError::Loss(loss.name()));
+    }
+    if !matches!(task, Task::TwoClasses | Task::OneVersusOne) {
+        return Err(LibsvmError::Task(task));
+    }
+    let whole = |name: &String| {
+        let number = name.trim().parse::<f64>().ok().filter(|x| x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX));
+        number.map(|x| x as i32).ok_or_else(|| LibsvmError::Class(name.clone()))
+    };
+    classes.iter().map(whole).collect()
+}
+
 impl SavedMachine {
+    /// Whether a machine can be written in LIBSVM's format, known before it is fitted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SavedMachine::to_libsvm`].
+    pub fn check_libsvm(loss: LossConfig, task: Task, classes: &[String]) -> Result<(), LibsvmError> {
+        labels(loss, task, classes).map(|_| ())
+    }
+
     /// The machine as a model file of LIBSVM (`svm_type c_svc`, `kernel_type precomputed`). Its support vectors are the
     /// training samples' positions, from 1.
     ///
@@ -62,17 +86,7 @@ impl SavedMachine {
     /// When it has another loss than the hinge, tells several classes each from the rest, or has classes that are no whole
     /// numbers.
     pub fn to_libsvm(&self) -> Result<String, LibsvmError> {
-        if self.loss != LossConfig::Hinge {
-            return Err(LibsvmError::Loss(self.loss.name()));
-        }
-        if !matches!(self.task, Task::TwoClasses | Task::OneVersusOne) {
-            return Err(LibsvmError::Task(self.task));
-        }
-        let whole = |name: &String| {
-            let number = name.trim().parse::<f64>().ok().filter(|x| x.fract() == 0.0 && x.abs() <= f64::from(i32::MAX));
-            number.map(|x| x as i32).ok_or_else(|| LibsvmError::Class(name.clone()))
-        };
-        let labels = order(self.classes.iter().map(whole).collect::<Result<Vec<_>, _>>()?);
+        let labels = order(labels(self.loss, self.task, &self.classes)?);
         let count = labels.len();
 
         // The support by class: the one that its coefficients are positive for, or negative against.
@@ -189,6 +203,7 @@ impl SavedMachine {
             objective,
             task: Task::of(count, Scheme::OneVersusOne),
             classes: order(labels.iter().map(ToString::to_string).collect()),
+            features: Vec::new(),
             kernel: String::new(),
             samples_hash: String::new(),
             sigmoids,
@@ -237,6 +252,7 @@ mod tests {
             objective: Objective::new(0.1, 10).unwrap(),
             task: Task::OneVersusOne,
             classes: vec!["2".into(), "5.0".into(), "7".into()],
+            features: Vec::new(),
             kernel: String::new(),
             samples_hash: String::new(),
             sigmoids: Vec::new(),
@@ -289,7 +305,7 @@ SV
     fn what_libsvm_has_not_is_told() {
         let text = |machine: SavedMachine| machine.to_libsvm().unwrap_err().to_string();
         assert!(text(SavedMachine { loss: LossConfig::Logistic, ..machine() }).contains("the logistic loss"));
-        assert!(text(SavedMachine { task: Task::OneVersusRest, ..machine() }).contains("OneVersusRest"));
+        assert!(text(SavedMachine { task: Task::OneVersusRest, ..machine() }).contains("kind one-versus-rest"));
         let classes = vec!["2".into(), "5.5".into(), "7".into()];
         assert!(text(SavedMachine { classes, ..machine() }).ends_with("a class is \"5.5\""));
     }

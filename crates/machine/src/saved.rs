@@ -42,6 +42,16 @@ pub enum Task {
 }
 
 impl Task {
+    /// As it is written, in a file or as an option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Regression => "regression",
+            Task::TwoClasses => "two-classes",
+            Task::OneVersusRest => "one-versus-rest",
+            Task::OneVersusOne => "one-versus-one",
+        }
+    }
+
     /// Of telling so many classes apart.
     pub fn of(classes: usize, scheme: Scheme) -> Self {
         match (classes, scheme) {
@@ -123,6 +133,8 @@ pub struct SavedMachine {
     pub task: Task,
     /// The classes' names, in order; empty for regression.
     pub classes: Vec<String>,
+    /// The features' names, `[d]`; empty where they have none.
+    pub features: Vec<String>,
     /// Which kernel, as TOML text. This crate does not look inside.
     pub kernel: String,
     /// A hash of the training samples that `support` counts in.
@@ -139,6 +151,9 @@ struct Metadata {
     loss: LossConfig,
     task: Task,
     classes: Vec<String>,
+    /// Older files have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    features: Vec<String>,
     kernel: String,
     samples_hash: String,
 }
@@ -196,6 +211,7 @@ impl SavedMachine {
             objective,
             task: machines.task,
             classes,
+            features: Vec::new(),
             kernel: String::new(),
             samples_hash: String::new(),
             sigmoids: Vec::new(),
@@ -259,6 +275,7 @@ impl SavedMachine {
             loss: self.loss,
             task: self.task,
             classes: self.classes.clone(),
+            features: self.features.clone(),
             kernel: self.kernel.clone(),
             samples_hash: self.samples_hash.clone(),
         };
@@ -335,6 +352,9 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
     if sigmoids.ncols() != 2 || ![0, k].contains(&sigmoids.nrows()) {
         return Err(format!("sigmoids is {:?} for {k} outputs", sigmoids.dim()));
     }
+    if ![0, inputs.ncols()].contains(&metadata.features.len()) {
+        return Err(format!("{} names for {} features", metadata.features.len(), inputs.ncols()));
+    }
     if metadata.task == Task::Regression && !sigmoids.is_empty() {
         return Err("values have no sigmoids".into());
     }
@@ -350,6 +370,7 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
         objective,
         task: metadata.task,
         classes: metadata.classes,
+        features: metadata.features,
         kernel: metadata.kernel,
         samples_hash: metadata.samples_hash,
         sigmoids: sigmoids.rows().into_iter().map(|row| Sigmoid { a: row[0], b: row[1] }).collect(),
@@ -420,6 +441,9 @@ mod tests {
         std::fs::write(&path, machine().to_npz()).unwrap();
         assert_eq!(SavedMachine::read(&path).unwrap(), machine());
         assert_eq!(machine().to_npz(), machine().to_npz());
+        let named = SavedMachine { features: vec!["u".into(), "v".into()], ..machine() };
+        std::fs::write(&path, named.to_npz()).unwrap();
+        assert_eq!(SavedMachine::read(&path).unwrap(), named);
     }
 
     #[test]
@@ -442,5 +466,7 @@ mod tests {
         assert_eq!(error(&broken.to_npz()), format!("{start}a number is not finite"));
         let broken = SavedMachine { task: Task::OneVersusOne, classes: vec!["a".into()], ..machine() };
         assert!(error(&broken.to_npz()).contains("1 outputs do not tell 1 classes apart"));
+        let broken = SavedMachine { features: vec!["u".into()], ..machine() };
+        assert_eq!(error(&broken.to_npz()), format!("{start}1 names for 2 features"));
     }
 }

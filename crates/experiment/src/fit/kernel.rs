@@ -39,13 +39,18 @@ pub(crate) struct KernelSource {
 }
 
 impl KernelSource {
+    /// The files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.config.iter().chain(&self.gram).map(PathBuf::as_path)
+    }
+
     /// The kernel on samples, and its matrix where it is from a file.
     pub fn load(&self, samples: &Samples) -> Result<(MachineKernel, Option<Array2<f64>>), Error> {
         if let Some(path) = &self.gram {
             return stored(path, samples);
         }
         let architecture: ArchitectureConfig = match &self.config {
-            Some(path) => Config::load(path, &[])?.architecture,
+            Some(path) => Config::load(path, &[]).map_err(|error| error.of_command("train"))?.architecture,
             None => parse(self.arch.as_deref().unwrap_or_default(), Path::new("--arch"))?,
         };
         let kind = self.kind.unwrap_or_default();

@@ -1,21 +1,22 @@
 //! `widenet fit`: an exact kernel machine on samples, saved so that `widenet predict` can use it.
 
 mod kernel;
+mod output;
 mod predict;
 mod samples;
 
 pub(crate) use predict::{PredictArgs, predict_command};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use ndarray::{Array2, Axis, stack};
+use ndarray::{Array1, Array2, Axis, stack};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use widenet_machine::{
-    Classes, EpsilonInsensitive, Labels, LossConfig, Machines, Objective, Options, SavedMachine, Scheme, Sigmoid, Task,
-    calibrate, conjugate_gradients, deal,
+    Classes, EpsilonInsensitive, Labels, LibsvmError, LossConfig, Machines, Objective, Options, Outcome, SavedMachine,
+    Scheme, Sigmoid, Stop, Task, calibrate, conjugate_gradients, deal,
 };
 use widenet_model::{Purpose, stream};
 
@@ -24,24 +25,37 @@ use crate::config::defaults;
 use crate::error::Error;
 use crate::gram_file::hash;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::{refuse_existing, write_whole};
+use crate::run_folder::write_whole;
 use kernel::{KernelSource, Rows};
 use samples::{SampleArgs, Samples};
 
 /// Folds of the cross-validation that probabilities come from, as in LIBSVM.
 const FOLDS: usize = 5;
 
+/// Rows of the kernel that precondition conjugate gradients, unless another number is asked for.
+const RANK: usize = 200;
+
+/// Lines that can be pasted, short enough that they are not broken elsewhere.
+const EXAMPLES: &str = r"Examples:
+  widenet fit iris.csv --arch 'mlp = { hidden = [1] }' --c 10 --intercept --probabilities \
+    --out iris.npz
+  widenet fit heart.svm --arch 'mlp = { hidden = [1, 1] }' --loss logistic --lambda-mean 0.01
+  widenet fit mnist01 --config configs/mlp.toml --n 2000 --c 1 --libsvm digits.model
+  widenet fit big.csv --arch 'mlp = { hidden = [1] }' --loss squared --lambda-mean 1e-4 \
+    --solver conjugate-gradients
+  widenet predict iris.npz new.csv --out predictions.csv
+
+A ridge classifier of two classes, and its certificates:
+  widenet fit mnist01 --arch 'mlp = { hidden = [1] }' --loss squared \
+    --multiclass one-versus-one --lambda-mean 1e-3 --out ridge.npz
+  widenet certify ridge.npz --n 20";
+
 /// Fit a kernel machine exactly to samples and save it
 ///
 /// With the hinge, squared hinge and logistic losses the labels are classes, any number of them; with the others they
 /// are numbers, unless --multiclass is given. Features are taken as they are: bring them to one scale first.
 #[derive(Args)]
-#[command(group(ArgGroup::new("regularisation").required(true).args(["lambda_mean", "c"])), after_help = "Examples:
-  widenet fit iris.csv --arch 'mlp = { hidden = [1] }' --c 10 --intercept --probabilities --out iris.npz
-  widenet fit heart.svm --arch 'mlp = { hidden = [1, 1] }' --loss logistic --lambda-mean 0.01
-  widenet fit mnist01 --config configs/mlp.toml --n 2000 --c 1 --libsvm digits.model
-  widenet fit big.csv --arch 'mlp = { hidden = [1] }' --loss squared --lambda-mean 1e-4 --solver conjugate-gradients
-  widenet predict iris.npz new.csv --out predictions.csv")]
+#[command(group(ArgGroup::new("regularisation").required(true).args(["lambda_mean", "c"])), after_help = EXAMPLES)]
 pub(crate) struct FitArgs {
     #[command(flatten)]
     samples: SampleArgs,
@@ -51,13 +65,14 @@ pub(crate) struct FitArgs {
     #[arg(long, value_enum, default_value_t)]
     loss: LossName,
     /// The error that is free, with the epsilon-insensitive loss [default: 0.1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epsilon: Option<f64>,
-    /// Regularisation in the mean form, lambda_mean/2 |beta|^2 + mean of losses
-    #[arg(long)]
+    /// Regularisation in the mean form, lambda_mean/2 |beta|^2 + mean of losses. 0 is none: the hard margin with the hinge
+    /// and the squared hinge loss, interpolation with the squared loss
+    #[arg(long, allow_negative_numbers = true)]
     lambda_mean: Option<f64>,
     /// Regularisation in the C form, 1/2 |beta|^2 + C sum of losses
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     c: Option<f64>,
     /// Add a constant to the outputs, which is not regularised
     #[arg(long)]
@@ -66,22 +81,24 @@ pub(crate) struct FitArgs {
     /// every iteration
     #[arg(long, value_enum, default_value_t)]
     solver: Solver,
-    /// Rows of the kernel that precondition conjugate gradients: more cost memory and save iterations
-    #[arg(long, default_value_t = 200)]
-    rank: usize,
-    /// How several classes are told apart [default: one-versus-one]
+    /// Rows of the kernel that precondition --solver conjugate-gradients: more cost memory and save iterations [default: 200]
+    #[arg(long)]
+    rank: Option<usize>,
+    /// How several classes are told apart [default: one-versus-one]. With the squared and the epsilon-insensitive loss it
+    /// makes the labels classes instead of numbers (kernel ridge classification), two of them as well
     #[arg(long, value_enum)]
     multiclass: Option<SchemeName>,
     /// Also fit probabilities of the classes, by cross-validation over five folds
     #[arg(long)]
     probabilities: bool,
-    /// The seed that deals samples to folds
-    #[arg(long, default_value_t = defaults::seed())]
-    seed: u64,
+    /// The seed that deals samples to the folds of --probabilities [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
     /// The machine
     #[arg(long, value_name = "FILE", default_value = "machine.npz")]
     out: PathBuf,
-    /// Also the machine in LIBSVM's model format, with the hinge loss: support vectors by position among the samples
+    /// Also the machine in LIBSVM's model format, with the hinge loss, and several classes one-versus-one: support vectors
+    /// by position among the samples
     #[arg(long, value_name = "FILE")]
     libsvm: Option<PathBuf>,
     /// Replace existing files
@@ -116,6 +133,36 @@ enum SchemeName {
 }
 
 impl FitArgs {
+    /// Refuses options that would change nothing, and files that could not be written.
+    fn check(&self) -> Result<(), Error> {
+        if self.rank.is_some() && self.solver != Solver::ConjugateGradients {
+            return Err(Error::Setting("--rank is for --solver conjugate-gradients".into()));
+        }
+        if self.seed.is_some() && !self.probabilities {
+            return Err(Error::Setting("--seed is for --probabilities".into()));
+        }
+        let libsvm = self.libsvm.iter().map(|path| ("--libsvm", path.as_path()));
+        let outputs: Vec<_> = std::iter::once(("--out", self.out.as_path())).chain(libsvm).collect();
+        let inputs: Vec<_> = std::iter::once(self.samples.data.as_path()).chain(self.kernel.files()).collect();
+        output::check(&outputs, &inputs, self.force)
+    }
+
+    /// Refuses a machine that LIBSVM's format cannot hold, if it is wanted there.
+    fn check_libsvm(&self, targets: &Targets, loss: LossConfig) -> Result<(), Error> {
+        if self.libsvm.is_none() {
+            return Ok(());
+        }
+        let task = match targets {
+            Targets::Classes(classes) => Task::of(classes.count(), self.scheme()),
+            Targets::Values(_) => Task::Regression,
+        };
+        SavedMachine::check_libsvm(loss, task, &targets.names()).map_err(|error| match error {
+            LibsvmError::Loss(_) => Error::Setting(format!("--libsvm: {error}: take --loss hinge")),
+            LibsvmError::Task(_) => Error::Setting(format!("--libsvm: {error}: take --multiclass one-versus-one")),
+            error => error.into(),
+        })
+    }
+
     fn loss(&self) -> Result<LossConfig, Error> {
         Ok(match (self.loss, self.epsilon) {
             (LossName::EpsilonInsensitive, None) => LossConfig::EpsilonInsensitive(EpsilonInsensitive::default()),
@@ -155,15 +202,22 @@ enum Targets {
 }
 
 impl Targets {
-    fn new(args: &FitArgs, loss: LossConfig, labels: &[String]) -> Result<Self, Error> {
-        if loss.loss().labels() == Labels::Classes || args.multiclass.is_some() {
-            return Ok(Targets::Classes(Classes::new(labels)?));
+    fn new(args: &FitArgs, loss: LossConfig, samples: &Samples) -> Result<Self, Error> {
+        let wants_classes = loss.loss().labels() == Labels::Classes;
+        if wants_classes || args.multiclass.is_some() {
+            let fraction =
+                |label: &String| label.parse().is_ok_and(|value: f64| value.is_finite() && value.fract() != 0.0);
+            if let Some(i) = samples.labels.iter().position(fraction) {
+                let taker = if wants_classes { format!("the {} loss", loss.name()) } else { "--multiclass".into() };
+                let advice = "numbers are fitted by --loss squared or --loss epsilon-insensitive, without --multiclass";
+                return Err(samples.wrong_label(i, format!("has a fraction, but {taker} takes classes: {advice}")));
+            }
+            return Ok(Targets::Classes(Classes::new(&samples.labels)?));
         }
         if args.probabilities {
             return Err(Error::Setting(format!("--probabilities: the {} loss here fits numbers", loss.name())));
         }
-        let values = numbers(&args.samples.data, labels)?;
-        Ok(Targets::Values(Array2::from_shape_vec((labels.len(), 1), values).expect("a value per sample")))
+        Ok(Targets::Values(Array1::from_vec(samples.numbers()?).insert_axis(Axis(1))))
     }
 
     fn names(&self) -> Vec<String> {
@@ -214,7 +268,7 @@ impl FitArgs {
             Targets::Classes(classes) => {
                 if self.probabilities {
                     let mut order: Vec<usize> = (0..n).collect();
-                    order.shuffle(&mut stream(self.seed, Purpose::Folds, 0));
+                    order.shuffle(&mut stream(self.seed.unwrap_or_else(defaults::seed), Purpose::Folds, 0));
                     let folds = deal(classes, &order, FOLDS);
                     sigmoids = calibrate(gram, classes, scheme, loss, objective, &options, &folds)?;
                 }
@@ -253,13 +307,14 @@ impl FitArgs {
         };
         let (n, k) = columns.dim();
         // As the solver says, with a column for the intercept, and its tile.
-        let needed = (n as u64 * (self.rank.min(n) + 7 * (k + 1)) as u64).saturating_mul(8) + (64 << 20);
-        crate::memory::check(Backend::Flex, needed, || format!("{n} samples with --rank {}", self.rank))?;
+        let rank = self.rank.unwrap_or(RANK);
+        let needed = (n as u64 * (rank.min(n) + 7 * (k + 1)) as u64).saturating_mul(8) + (64 << 20);
+        crate::memory::check(Backend::Flex, needed, || format!("{n} samples with --rank {rank}"))?;
         let started = Instant::now();
         // How many iterations there will be is not known.
         let progress = crate::progress::bar(0, "{spinner} {human_pos} rows of the kernel, {elapsed}");
         let rows = Rows { kernel: kernel.build()?, inputs: samples.inputs.view(), progress };
-        let solutions = conjugate_gradients(&rows, columns.view(), objective, options, self.rank)?;
+        let solutions = conjugate_gradients(&rows, columns.view(), objective, options, rank)?;
         rows.progress.finish_and_clear();
         let outputs: Vec<_> = solutions.iter().map(|solution| solution.outputs.view()).collect();
         Ok(Fitted {
@@ -274,27 +329,37 @@ impl FitArgs {
 
 /// Runs the command.
 pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
-    let files = std::iter::once(&args.out).chain(&args.libsvm);
-    files.into_iter().try_for_each(|file| refuse_existing(file, args.force))?;
+    args.check()?;
     let loss = args.loss()?;
     let samples = args.samples.training()?;
     let inputs = samples.inputs.view();
     let (n, d) = inputs.dim();
-    let targets = Targets::new(&args, loss, &samples.labels)?;
+    let targets = Targets::new(&args, loss, &samples)?;
+    args.check_libsvm(&targets, loss)?;
     let objective = args.objective(n)?;
     let (kernel, stored) = args.kernel.load(&samples)?;
     eprintln!("{n} samples with {d} features; {} loss, {objective}", loss.name());
     let Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds } =
         args.fit(&samples, &targets, (&kernel, stored), loss, objective)?;
     let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
-    let machine = SavedMachine { kernel: kernel.to_toml(), samples_hash: hash(inputs), sigmoids, ..machine };
+    let machine = SavedMachine {
+        features: samples.features.clone(),
+        kernel: kernel.to_toml(),
+        samples_hash: hash(inputs),
+        sigmoids,
+        ..machine
+    };
     let libsvm = args.libsvm.as_ref().map(|path| Ok::<_, Error>((path, machine.to_libsvm()?))).transpose()?;
     write_whole(&args.out, &machine.to_npz())?;
     if let Some((path, text)) = libsvm {
         write_whole(path, text.as_bytes())?;
     }
 
-    let score = Score::of(&machine, &args.samples.data, &samples.labels, &outputs)?;
+    let worst = worst(&machines);
+    if worst.stop != Stop::Converged {
+        eprintln!("{}", args.early(worst));
+    }
+    let score = Score::of(&machine, &Truth::of(&machine, &samples)?, &outputs);
     if args.json {
         let outcomes = machines.outcomes.iter().map(|outcome| {
             json!({ "primal": outcome.objectives.primal, "dual": outcome.objectives.dual,
@@ -310,20 +375,62 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
         println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
         return Ok(());
     }
-    let gap = machines.outcomes.iter().map(|outcome| outcome.objectives.relative_gap()).fold(0.0, f64::max);
-    println!("{} of {n} samples in the support, largest relative duality gap {gap:.1e}", machine.support.len());
+    let (stop, gap) = (words(worst.stop), worst.objectives.relative_gap());
+    println!("{} of {n} samples in the support; {stop}, largest relative duality gap {gap:.1e}", machine.support.len());
     println!("on the training samples: {}", score.text());
     println!("machine: {}", args.out.display());
     Ok(())
 }
 
-/// Labels as numbers.
-fn numbers(path: &Path, labels: &[String]) -> Result<Vec<f64>, Error> {
-    let number = |label: &String| {
-        let value = label.parse().ok().filter(|value: &f64| value.is_finite());
-        value.ok_or_else(|| Error::file(path, format!("label {label:?} is not a finite number")))
-    };
-    labels.iter().map(number).collect()
+/// The output that is farthest from its optimum, of those that did not converge if there are any.
+fn worst(machines: &Machines) -> &Outcome {
+    let distance = |outcome: &Outcome| (outcome.stop != Stop::Converged, outcome.objectives.relative_gap().abs());
+    let outcomes = machines.outcomes.iter().max_by(|a, b| {
+        let (a, b) = (distance(a), distance(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    outcomes.expect("a machine has an output")
+}
+
+/// Why a solver stopped.
+fn words(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Converged => "converged",
+        Stop::Rounding => "stopped early because steps no longer changed the gap (rounding)",
+        Stop::IterationLimit => "stopped early at the largest number of iterations",
+    }
+}
+
+impl FitArgs {
+    /// The line about an outcome that did not converge.
+    fn early(&self, outcome: &Outcome) -> String {
+        let less = if self.c.is_some() { "a smaller --c" } else { "a larger --lambda-mean" };
+        format!(
+            "warning: the solver {}: relative duality gap {:.1e} instead of {:.0e}, so the machine is not at its optimum; \
+             try {less}",
+            words(outcome.stop),
+            outcome.objectives.relative_gap(),
+            Options::default().tolerance,
+        )
+    }
+}
+
+/// What predictions should be.
+enum Truth {
+    /// Positions among the machine's classes, `[n]`.
+    Classes(Vec<usize>),
+    /// `[n]`.
+    Values(Vec<f64>),
+}
+
+impl Truth {
+    /// The labels of samples, as far as the machine knows such.
+    fn of(machine: &SavedMachine, samples: &Samples) -> Result<Self, Error> {
+        Ok(match machine.task {
+            Task::Regression => Truth::Values(samples.numbers()?),
+            _ => Truth::Classes(samples.positions(&machine.classes)?),
+        })
+    }
 }
 
 /// How good predictions are.
@@ -335,19 +442,19 @@ enum Score {
 }
 
 impl Score {
-    fn of(machine: &SavedMachine, path: &Path, labels: &[String], outputs: &Array2<f64>) -> Result<Self, Error> {
-        let n = labels.len() as f64;
-        if machine.task == Task::Regression {
-            let values = numbers(path, labels)?;
-            let squares = values.iter().zip(outputs.column(0)).map(|(y, z)| (y - z).powi(2));
-            return Ok(Score::Error((squares.sum::<f64>() / n).sqrt()));
+    fn of(machine: &SavedMachine, truth: &Truth, outputs: &Array2<f64>) -> Self {
+        let n = outputs.nrows() as f64;
+        match truth {
+            Truth::Values(values) => {
+                let squares = values.iter().zip(outputs.column(0)).map(|(y, z)| (y - z).powi(2));
+                Score::Error((squares.sum::<f64>() / n).sqrt())
+            }
+            Truth::Classes(classes) => {
+                let predicted = machine.predictions(outputs.view());
+                let right = classes.iter().zip(&predicted).filter(|(class, predicted)| class == predicted);
+                Score::Accuracy(right.count() as f64 / n)
+            }
         }
-        let predicted = machine.predictions(outputs.view());
-        let right = labels
-            .iter()
-            .zip(predicted)
-            .filter(|(label, predicted)| Classes::position(&machine.classes, label) == Some(*predicted));
-        Ok(Score::Accuracy(right.count() as f64 / n))
     }
 
     fn to_json(&self) -> Value {

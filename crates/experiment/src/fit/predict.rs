@@ -6,17 +6,18 @@ use clap::Args;
 use serde_json::json;
 use widenet_machine::{SavedMachine, Task};
 
-use super::Score;
 use super::samples::SampleArgs;
+use super::{Score, Truth, output};
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::{refuse_existing, write_whole};
+use crate::run_folder::write_whole;
 
 /// Predict with a saved machine
 ///
 /// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
 /// and the classes' probabilities if the machine was fitted with them. Where the samples have labels (a CSV file has
-/// none when it has the features' columns alone), it says how many are right.
+/// none when it has the features' columns alone), it says how many are right; a label that the machine does not know is
+/// refused. LIBSVM's format has a label in every line: where none is known, write one that the machine knows.
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet predict iris.npz new.csv --out predictions.csv
@@ -39,10 +40,12 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
-    refuse_existing(&args.out, args.force)?;
+    output::check(&[("--out", &args.out)], &[&args.machine, &args.samples.data], args.force)?;
     let machine = SavedMachine::read(&args.machine)?;
     let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
-    let samples = args.samples.new_ones(machine.inputs.ncols())?;
+    let samples = args.samples.new_ones(&machine)?;
+    let labelled = !samples.labels.is_empty();
+    let truth = labelled.then(|| Truth::of(&machine, &samples)).transpose()?;
     let outputs = if machine.support.is_empty() {
         ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
@@ -70,8 +73,7 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
     write_whole(&args.out, &bytes)?;
 
-    let labelled = !samples.labels.is_empty();
-    let score = labelled.then(|| Score::of(&machine, &args.samples.data, &samples.labels, &outputs)).transpose()?;
+    let score = truth.map(|truth| Score::of(&machine, &truth, &outputs));
     let count = samples.inputs.nrows();
     if args.json {
         let document =

@@ -82,16 +82,16 @@ pub(crate) struct KernelArgs {
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
     /// How empirical kernels are computed: auto (for each layer what takes fewer operations), structured (no Jacobian for
-    /// dense layers) or jacobian. The numbers are the same up to rounding
-    #[arg(long, value_parser = method, default_value = "auto")]
-    method: Method,
+    /// dense layers) or jacobian. The numbers are the same up to rounding [default: auto]
+    #[arg(long, value_parser = method)]
+    method: Option<Method>,
     /// Memory for samples, one matrix and one block [default: half of what is free]
     #[arg(long, value_name = "MIB", value_parser = mebibytes)]
     memory: Option<u64>,
     /// The file, for instance kernel.npz; unfinished parts go to a folder FILE.partial beside it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Go on with an interrupted job
+    /// Go on with an interrupted job, or start where there is none
     #[arg(long)]
     resume: bool,
     /// Replace an existing file; without --resume, also start an interrupted job anew
@@ -130,9 +130,18 @@ pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
     if let Some(pair) = widths.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::Setting(format!("--width: {} is there twice", pair[0])));
     }
+    let of_networks = [
+        ("--seed", args.seed.is_some()),
+        ("--backend", args.backend.is_some()),
+        ("--precision", args.precision.is_some()),
+        ("--method", args.method.is_some()),
+    ];
+    if let Some((flag, _)) = of_networks.iter().find(|(_, given)| *given && widths.is_empty()) {
+        return Err(Error::Setting(format!("{flag} is for the networks of --width: the limit does not depend on it")));
+    }
     let mut config = match (&args.config, &args.arch) {
         (Some(path), _) => {
-            let config = Config::load(path, &args.overrides)?;
+            let config = Config::load(path, &args.overrides).map_err(|error| error.of_command("train"))?;
             let Config { seed, backend, precision, .. } = config;
             KernelConfig { seed, backend, precision, ..base(config.architecture, config.data) }
         }
@@ -154,7 +163,7 @@ pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
     config.seed = args.seed.unwrap_or(config.seed);
     config.backend = args.backend.unwrap_or(config.backend);
     config.precision = args.precision.unwrap_or(config.precision);
-    config.method = args.method;
+    config.method = args.method.unwrap_or(config.method);
     let places = KernelPlaces {
         data: args.data_dir,
         out: args.out,

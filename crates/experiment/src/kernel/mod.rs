@@ -106,7 +106,7 @@ pub struct KernelPlaces {
     pub data: Option<PathBuf>,
     /// The file.
     pub out: PathBuf,
-    /// Go on with an interrupted job.
+    /// Go on with an interrupted job, or start where there is none.
     pub resume: bool,
     /// Replace the file.
     pub force: bool,
@@ -144,7 +144,7 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
     let metadata = metadata(config, &architecture, &data);
     let setup = Setup { config, places, data, architecture, limit, networks, device, metadata };
     let job = setup.plan()?;
-    let (partial, job) = match places.resume {
+    let (partial, job) = match places.resume && Partial::interrupted(&partial) {
         true => Partial::resume(partial, &setup.metadata)?,
         false => (Partial::create(partial, &job)?, job),
     };
@@ -164,7 +164,7 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     }
     refuse_existing(out, places.force)?;
     let partial = Partial::place(out);
-    if partial.exists() && !places.resume && !places.force {
+    if Partial::interrupted(&partial) && !places.resume && !places.force {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
     }
     Ok(partial)

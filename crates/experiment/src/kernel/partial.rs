@@ -6,6 +6,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::one_line;
+use crate::config::difference;
 use crate::error::Error;
 use crate::gram_file::Metadata;
 use crate::kernel::tiling::Tiling;
@@ -38,15 +39,19 @@ impl Partial {
         name.into()
     }
 
+    /// Whether there is an interrupted job at `path`.
+    pub fn interrupted(path: &Path) -> bool {
+        path.join(JOB).is_file()
+    }
+
     /// Starts a folder, in place of one that is there.
     pub fn create(path: PathBuf, job: &Job) -> Result<Self, Error> {
         let failed = |error: std::io::Error| Error::file(&path, error);
-        if path.exists() {
-            // Only what this program made is removed.
-            if !path.join(JOB).is_file() {
-                return Err(Error::file(&path, "is not an interrupted job (it has no job.json), so it is left alone"));
-            }
+        // Only what this program made is removed, or an empty folder.
+        if Self::interrupted(&path) {
             std::fs::remove_dir_all(&path).map_err(failed)?;
+        } else if path.exists() && std::fs::remove_dir(&path).is_err() {
+            return Err(Error::file(&path, "is not an interrupted job (it has no job.json), so it is left alone"));
         }
         std::fs::create_dir(&path).map_err(failed)?;
         write_whole(&path.join(JOB), &serde_json::to_vec_pretty(job).expect("plain data"))?;
@@ -56,15 +61,15 @@ impl Partial {
     /// Opens the folder of an interrupted job and checks that it belongs to this one.
     pub fn resume(path: PathBuf, metadata: &Metadata) -> Result<(Self, Job), Error> {
         let file = path.join(JOB);
-        if !path.exists() {
-            return Err(Error::file(path, "there is no interrupted job to resume here"));
-        }
         let text = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
         let job: Job = serde_json::from_slice(&text).map_err(|error| {
             Error::file(&file, format!("damaged: {}; --force starts anew", one_line(&error.to_string())))
         })?;
         if job.metadata != *metadata {
-            let problem = "belongs to another job (see its job.json); --force starts anew, --out names another file";
+            let difference = difference(&job.metadata, metadata);
+            let difference = difference.as_deref().unwrap_or("see its job.json");
+            let problem =
+                format!("belongs to another job ({difference}); --force starts anew, --out names another file");
             return Err(Error::file(path, problem));
         }
         let tilings = job.limit.iter().chain(&job.widths);

@@ -264,7 +264,7 @@ fn config<T: DeserializeOwned>(name: &str, text: &str, overrides: &[String]) -> 
 
 /// Where a part of a reproduction goes. What was interrupted is resumed.
 fn part_of(options: &Options, run: PathBuf) -> Places {
-    let existing = if run.exists() { Existing::Resume } else { Existing::Refuse };
+    let existing = Existing::resume_or_start(&run);
     Places { data: options.places.data.clone(), run, existing, stop_at: None }
 }
 

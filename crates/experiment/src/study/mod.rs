@@ -42,15 +42,7 @@ pub struct Studied {
 pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
-        let stored: StudyConfig =
-            crate::config::parse(&RunFolder::read_config(&places.run)?, &places.run.join("config.toml"))?;
-        if stored != *config {
-            return Err(Error::Setting(format!(
-                "{} was started with another configuration (see its config.toml); --force replaces it, --out names \
-                 another",
-                places.run.display()
-            )));
-        }
+        RunFolder::check_config(&places.run, config)?;
     }
     let device = crate::probe::open(config.backend, config.precision)?;
     let data = data_source::load(&config.data, places.data.as_deref())?;

@@ -11,7 +11,7 @@ mod pictures;
 pub(crate) mod record;
 pub(crate) mod start;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ impl Finished {
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
-        check_same_config(config, &places.run)?;
+        RunFolder::check_config(&places.run, config)?;
     }
     let device = crate::probe::open(config.backend, config.precision)?.autodiff();
     let data = data_source::load(&config.data, places.data.as_deref())?;
@@ -402,17 +402,6 @@ impl Record {
         let bad = losses.into_iter().find(|(_, loss)| !loss.is_finite())?;
         Some((bad.0, self.step, bad.1))
     }
-}
-
-fn check_same_config(config: &Config, folder: &Path) -> Result<(), Error> {
-    let stored = Config::parse(&RunFolder::read_config(folder)?, &folder.join("config.toml"))?;
-    if stored == *config {
-        return Ok(());
-    }
-    Err(Error::Setting(format!(
-        "{} was started with another configuration (see its config.toml); --force replaces it, --out names another",
-        folder.display()
-    )))
 }
 
 /// Refuses what cannot fit before anything is allocated: weights, their start, gradients and two temporaries, and the
