@@ -244,7 +244,7 @@ fn over_width(rows: &[NetworkRow], machine: &MachineRow) -> Figure {
         Axis::log("mean radius, l_inf"),
     )
     .caption(
-        "Lines: networks started at the machine's solution. Markers: trained networks. Triangles: the paper's Table 2.",
+        "Lines: networks started at the machine's solution. Markers without one: trained networks, and the paper's Table 2.",
     );
     for (slot, (label, value)) in radii.into_iter().enumerate() {
         let points = |trained: bool| {

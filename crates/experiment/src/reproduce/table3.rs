@@ -301,7 +301,7 @@ fn over_lambda(rows: &[MachineRow]) -> Figure {
         Axis::log("\u{3bb} (sum of losses)"),
         Axis::log("mean radius, l_inf"),
     )
-    .caption("The true radius lies between the best certificate and the attack. Triangles: the paper's Table 3.");
+    .caption("The true radius lies between the best certificate and the attack. Markers without a line: the paper's Table 3.");
     let paper = ridge.iter().map(|(lambda, published, _)| (*lambda, *published)).collect();
     with_radii(figure, line).series(Series::new("paper", paper).mark(Mark::Markers).slot(RADII.len()))
 }
