@@ -223,6 +223,11 @@ fn labels_that_the_machine_does_not_know_are_refused() {
     fails(predict(&["machine.npz", "three.svm"]), 1, &format!(r#"three.svm:4: label "2" {known}"#));
     assert!(!path.join("predictions.csv").exists());
     assert_eq!(json(predict(&["machine.npz", "two.csv"]))["score"]["accuracy"], 1.0);
+    // Without known labels, the format of LIBSVM has zeros.
+    write("yes-no.csv", "1,2,yes\n-1,0.3,no\n");
+    write("none.svm", "0 1:1\n0 2:1\n");
+    fit(&["yes-no.csv", "--c", "1", "--out", "yes-no.npz"]);
+    assert!(json(predict(&["yes-no.npz", "none.svm"]))["score"].is_null());
     // A machine of numbers wants numbers.
     fit(&["values.csv", "--loss", "squared", "--c", "1", "--out", "v.npz"]);
     fails(predict(&["v.npz", "pets.csv"]), 1, r#"pets.csv:3: label "cat" is not a finite number"#);

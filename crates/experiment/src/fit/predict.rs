@@ -17,7 +17,7 @@ use crate::run_folder::write_whole;
 /// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
 /// and the classes' probabilities if the machine was fitted with them. Where the samples have labels (a CSV file has
 /// none when it has the features' columns alone), it says how many are right; a label that the machine does not know is
-/// refused. LIBSVM's format has a label in every line: where none is known, write one that the machine knows.
+/// refused. LIBSVM's format has a label in every line: 0 in all of them stands for none, unless it is a class.
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet predict iris.npz new.csv --out predictions.csv
@@ -44,7 +44,8 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let machine = SavedMachine::read(&args.machine)?;
     let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
     let samples = args.samples.new_ones(&machine)?;
-    let labelled = !samples.labels.is_empty();
+    let none = |label: &String| label == "0" && !machine.classes.is_empty() && !machine.classes.contains(label);
+    let labelled = !samples.labels.iter().all(none);
     let truth = labelled.then(|| Truth::of(&machine, &samples)).transpose()?;
     let outputs = if machine.support.is_empty() {
         ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
