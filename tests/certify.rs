@@ -174,6 +174,10 @@ fn tables_that_do_not_fit_are_refused() {
     fails(&certify(&numbers, "numbers.csv"), 2, "fitted to numbers");
     fails(&certify(&two, "three.csv"), 1, "sample 3: \"c\" is not one of the model's classes [\"a\", \"b\"]");
     fails(&certify(&two, "bare.csv"), 1, "no labels");
+    write("named.csv", "u,v,class\n1,0,a\n0,1,b\n");
+    write("turned.csv", "v,u,class\n1,0,a\n0,1,b\n");
+    let named = fit("named.csv", &[]);
+    fails(&certify(&named, "turned.csv"), 1, "feature 1 is \"v\" in the header, but the machine's is \"u\"");
     fails(&certify(&two, "long.csv"), 1, "3 features in each row, but 2 are wanted");
     fails(&widenet(&["certify", &two, "--label", "a", "--out", &path("out")]), 2, "mnist01 is no table");
     fails(&widenet(&["certify", &two, "--out", &path("out")]), 2, "tells a and b apart, which are no digits");

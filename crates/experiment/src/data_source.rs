@@ -53,3 +53,17 @@ fn folder(path: &str) -> Result<&Path, Error> {
         Err(error) => Err(Error::file(path, error)),
     }
 }
+
+/// Refuses a table whose header names other features than a machine has. Either may have no names.
+pub fn check_features(path: &Path, found: &[String], wanted: &[String]) -> Result<(), Error> {
+    match found.iter().zip(wanted).enumerate().find(|(_, (found, wanted))| found != wanted) {
+        None => Ok(()),
+        Some((j, (found, wanted))) => Err(Error::file(
+            path,
+            format!(
+                "feature {} is {found:?} in the header, but the machine's is {wanted:?}: bring the columns into its order",
+                j + 1
+            ),
+        )),
+    }
+}

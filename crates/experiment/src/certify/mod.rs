@@ -90,6 +90,7 @@ impl Samples {
         }
         let classes = model.classes();
         let table = Table::read(path, config.label.as_deref(), Some(model.features()))?;
+        data_source::check_features(path, &table.features, model.names())?;
         if table.labels.is_empty() {
             return Err(Error::file(path, "has no labels: certified accuracy is about right decisions"));
         }

@@ -27,6 +27,8 @@ pub enum Model {
         sum_abs_alpha: f64,
         /// The class where the output is negative, and where it is positive.
         classes: [String; 2],
+        /// The features' names, if they are known.
+        names: Vec<String>,
         /// As it is bounded.
         machine: DenseMachine,
     },
@@ -102,6 +104,7 @@ impl Model {
             depth,
             sum_abs_alpha: coefficients.iter().map(|alpha| alpha.abs()).sum(),
             classes,
+            names: saved.features.clone(),
             machine: DenseMachine::new(saved.inputs.view(), coefficients, intercept, Profile::new(depth)?, sigma_w)?,
         })
     }
@@ -148,6 +151,14 @@ impl Model {
                 refused(&format!(", not {a} and {b}"))
             }
             _ => Ok([negative, positive]),
+        }
+    }
+
+    /// The features' names, if they are known.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Machine { names, .. } => names,
+            Self::Network { .. } => &[],
         }
     }
 

@@ -95,17 +95,8 @@ impl SampleArgs {
         let features = machine.inputs.ncols();
         if !self.are_images() {
             let samples = self.table(Some(features))?;
-            let mut names = samples.features.iter().zip(&machine.features).enumerate();
-            return match names.find(|(_, (found, wanted))| found != wanted) {
-                None => Ok(samples),
-                Some((j, (found, wanted))) => Err(Error::file(
-                    &self.data,
-                    format!(
-                        "feature {} is {found:?} in the header, but the machine's is {wanted:?}: bring the columns into its order",
-                        j + 1
-                    ),
-                )),
-            };
+            data_source::check_features(&self.data, &samples.features, &machine.features)?;
+            return Ok(samples);
         }
         let samples = self.images(self.digits(machine)?, |split| split.test)?;
         match samples.inputs.ncols() {
