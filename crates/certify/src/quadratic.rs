@@ -86,6 +86,11 @@ fn weighted_square(e: &Array2<f64>, w: &Array1<f64>) -> Array2<f64> {
     Array2::from_shape_fn((d, d), |(i, j)| q[(i.max(j), i.min(j))])
 }
 
+/// A multiple of `r^2` and a constant that together are at most `z r` for `|r - k| <= half`.
+fn norm_below(z: f64, k: f64, half: f64) -> (f64, f64) {
+    (z / (2.0 * k), z * k / 2.0 - if z > 0.0 { z * half * half / (2.0 * k) } else { 0.0 })
+}
+
 /// The bounding side that makes `weight * bound` a lower bound.
 fn side(weight: f64) -> Side {
     if weight >= 0.0 { Side::Below } else { Side::Above }
@@ -197,9 +202,7 @@ impl Quadratic<'_> {
     ) -> Minimum {
         let (k, half) = (0.5 * (r1 + r2), 0.5 * (r2 - r1));
         let enough = enough * r2 + summed.slack;
-        // z r, as a multiple of r^2 and a constant.
-        let rate = z / (2.0 * k);
-        let fixed = z * k / 2.0 - if z > 0.0 { z * half * half / (2.0 * k) } else { 0.0 };
+        let (rate, fixed) = norm_below(z, k, half);
         let fixed = fixed + end * (self.sign * self.machine.intercept - z);
         let tolerance = 1e-4 * (r2 * self.sign * self.machine.value(start.view())).abs().max(1e-12);
         let (mut m1, mut m2) = (0.0, 0.0);
@@ -293,6 +296,19 @@ impl Quadratic<'_> {
 mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
+
+    /// Both signs of `z`: met at the ends of a slice, and at its middle.
+    #[test]
+    fn a_multiple_of_the_norm_by_hand() {
+        assert_eq!(norm_below(4.0, 2.0, 1.0), (1.0, 3.0));
+        assert_eq!(norm_below(-4.0, 2.0, 1.0), (-1.0, -4.0));
+        for (z, met) in [(4.0, [1.0, 3.0]), (-4.0, [2.0, 2.0])] {
+            let (rate, fixed) = norm_below(z, 2.0, 1.0);
+            let below = |r: f64| z * r - (rate * r * r + fixed);
+            assert!((0..=20).all(|i| below(1.0 + f64::from(i) / 10.0) >= -1e-12));
+            assert_eq!(met.map(below), [0.0, 0.0]);
+        }
+    }
 
     /// Several blocks of columns, the last one not full.
     #[test]
