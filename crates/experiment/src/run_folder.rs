@@ -195,15 +195,19 @@ pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
     if path.exists() && !force { Err(Error::exists(path)) } else { Ok(()) }
 }
 
+/// The folder that a file lies in, or would lie in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes a file whole: under a temporary name in the same folder first, then renamed.
 ///
 /// # Errors
 ///
 /// When it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
     let failed = |error: std::io::Error| Error::file(path, error);
-    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder_of(path)).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     #[cfg(unix)]
     {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::run_folder::refuse_existing;
+use crate::run_folder::{folder_of, refuse_existing};
 
 /// Refuses files that could not be written, or that would take the place of each other or of a file that is read. Each
 /// of `outputs` comes with the option that names it.
@@ -21,7 +21,7 @@ pub(super) fn check(outputs: &[(&str, &Path)], inputs: &[&Path], force: bool) ->
             return refused(format!("is named by both {other} and {option}: name two files"));
         }
         refuse_existing(path, force)?;
-        let folder = folder(path);
+        let folder = folder_of(path);
         if !folder.is_dir() {
             return refused(format!("there is no folder {}: make it, or name another by {option}", folder.display()));
         }
@@ -33,13 +33,9 @@ pub(super) fn check(outputs: &[(&str, &Path)], inputs: &[&Path], force: bool) ->
     Ok(())
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// The same for every spelling of a path, whether the file is there or not.
 fn absolute(path: &Path) -> PathBuf {
-    let in_folder = || Some(folder(path).canonicalize().ok()?.join(path.file_name()?));
+    let in_folder = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_path_buf())
 }
 

@@ -11,7 +11,7 @@ mod tiling;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -30,7 +30,7 @@ use crate::data_source;
 use crate::error::Error;
 use crate::gram_file::{GramWriter, Metadata, hash, test_key};
 use crate::memory::readable;
-use crate::run_folder::refuse_existing;
+use crate::run_folder::{folder_of, refuse_existing};
 use crate::train::Finished;
 
 pub(crate) use command::{KernelArgs, classes, kernel_command};
@@ -155,7 +155,7 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
 /// Checks that the file may be written, and where its unfinished parts go.
 fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     let out = &places.out;
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(out);
     if !folder.is_dir() {
         return Err(Error::file(folder, "there is no such folder"));
     }
@@ -361,7 +361,7 @@ impl Setup<'_> {
         let out = &self.places.out;
         let io = |error: std::io::Error| Error::file(out, error);
         let npz = |error: WriteNpzError| Error::file(out, error);
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(out);
         let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
         let labels_test = self.config.test.then_some(&self.data.test.labels);
         let mut writer =

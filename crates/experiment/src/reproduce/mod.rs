@@ -239,8 +239,8 @@ impl Claim {
         Self { what: what.into(), published: published.into(), measured: measured.into(), holds: None }
     }
 
-    fn holds(self, holds: impl Into<Option<bool>>) -> Self {
-        Self { holds: holds.into(), ..self }
+    fn holds(self, holds: Option<bool>) -> Self {
+        Self { holds, ..self }
     }
 
     fn verdict(&self) -> &'static str {
@@ -353,11 +353,10 @@ fn generalisation_config(scale: Scale) -> Result<StudyConfig, Error> {
 
 fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
     let (results, figures) = studied(generalisation_config(options.scale)?, options, path.join("study"))?;
-    let bounds = |labels: &str| results[labels]["network"]["bounds"].as_array().map_or(&[][..], Vec::as_slice);
+    let bounds = |labels: &str, who: &str| results[labels][who]["bounds"].as_array().map_or(&[][..], Vec::as_slice);
     let side = |labels: &str, who: &str| {
         let side = &results[labels][who];
-        let bounds = side["bounds"].as_array().map_or(&[][..], Vec::as_slice);
-        let bounds: Vec<String> = bounds
+        let bounds: Vec<String> = bounds(labels, who)
             .iter()
             .map(|bound| format!("bound {:.3} at \u{3b4} = {}", number(&bound["bound"]), bound["delta"]))
             .collect();
@@ -374,7 +373,7 @@ fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
             "below 1, plotted for \u{3b4} = 0.99",
             side("labels", "network"),
         )
-        .holds(bounds("labels").iter().map(|bound| number(&bound["bound"]) < 1.0).reduce(|a, b| a && b)),
+        .holds(bounds("labels", "network").iter().map(|bound| number(&bound["bound"]) < 1.0).reduce(|a, b| a && b)),
         Claim::new("the bound of the machine, whose kernel is fixed", "not given", side("labels", "machine")),
         Claim::new(
             "the bound of the network on random labels, which nothing can be learned from",
@@ -392,7 +391,7 @@ fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
     blocks.extend(figures);
     let said = |labels: &str| {
         let one = |bound: &Value| format!("{:.2} at \u{3b4} = {}", number(&bound["bound"]), bound["delta"]);
-        bounds(labels).iter().map(one).collect::<Vec<_>>().join(", ")
+        bounds(labels, "network").iter().map(one).collect::<Vec<_>>().join(", ")
     };
     let finding = format!(
         "The network's bound is {}; with random labels {}. A bound of 1 or more says nothing. \u{3b4} = 0.99, a bound \
