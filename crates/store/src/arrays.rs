@@ -1,0 +1,1 @@
+//! Arrays on disk: numpy's `.npy` and `.npz`.

@@ -1,0 +1,9 @@
+//! How widenet keeps things on disk: whole files, locks, checksums, run folders, parts, arrays.
+//!
+//! - [`write`]: a file is there whole or not at all.
+//! - [`arrays`]: numpy's `.npy` and `.npz`, whose sizes are checked before anything is allocated.
+//! - [`text`]: text from files, made fit to be shown.
+
+pub mod arrays;
+pub mod text;
+pub mod write;

@@ -1,0 +1,1 @@
+//! Text from files, made fit to be shown.
