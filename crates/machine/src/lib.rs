@@ -62,4 +62,4 @@ pub use multiclass::{Machines, Outcome, Scheme, calibrate, deal};
 pub use objective::Objective;
 pub use path_kernel::PathKernel;
 pub use saved::{SavedMachine, SavedMachineError, Task};
-pub use solver::{KernelRows, Options, Ridge, Solution, Stop, conjugate_gradients, solve, solve_columns};
+pub use solver::{KernelRows, Options, Progress, Ridge, Solution, Stop, conjugate_gradients, solve, solve_columns};

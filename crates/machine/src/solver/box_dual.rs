@@ -47,6 +47,9 @@ impl BoxDual {
     }
 }
 
+/// Steps between two words on how many there were.
+pub(super) const BETWEEN: usize = 1 << 16;
+
 /// The state of the problem on a working set of `n` samples: everything else is held fixed.
 pub(super) struct Working<'a> {
     /// The kernel on the working set, row by row, `[n, n]`.

@@ -2,31 +2,35 @@
 
 use faer::traits::pulp::Arch;
 
-use super::box_dual::{Working, largest};
+use super::box_dual::{BETWEEN, Working, largest};
 
 /// Where a curvature is 0 (a sample of norm 0), a step this long ends at a bound.
 const STEEPEST: f64 = 1e100;
 
 /// Minimises over one coefficient after the other, each time the one that gains most, until the largest gain of a
-/// step has fallen by the factor `reduction`, at most `limit` times. Returns how many steps were taken.
+/// step has fallen by the factor `reduction`, at most `limit` times. Returns how many steps were taken; `watch` is
+/// told on the way.
 ///
 /// The minimum over one coefficient is in closed form: the unconstrained one `alpha - G/H`, pulled towards 0 by
 /// `epsilon/H`, cut at the bounds. A step costs one pass over a row of the kernel.
-pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize) -> usize {
+pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize, watch: &mut dyn FnMut(usize)) -> usize {
     Arch::new().dispatch(
         #[inline(always)]
-        || steps(working, reduction, limit),
+        || steps(working, reduction, limit, watch),
     )
 }
 
 #[inline(always)]
-fn steps(working: &mut Working, reduction: f64, limit: usize) -> usize {
+fn steps(working: &mut Working, reduction: f64, limit: usize, watch: &mut dyn FnMut(usize)) -> usize {
     let n = working.len();
     let inverse: Vec<f64> = working.curvature.iter().map(|h| (1.0 / h).min(STEEPEST)).collect();
     let mut gains = vec![0.0; n];
     update(working, &inverse, &mut gains, 0, 0.0);
     let mut stop = None;
     for taken in 0..limit {
+        if taken % BETWEEN == BETWEEN - 1 {
+            watch(taken);
+        }
         let (i, gain) = largest(&gains);
         if gain <= *stop.get_or_insert(gain * reduction) || gain <= 0.0 {
             return taken;

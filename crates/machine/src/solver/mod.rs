@@ -1,9 +1,11 @@
 //! Exact solvers: the optimum of a machine's objective, with a bound on how far from it the result is.
 
+mod active_set;
 mod box_dual;
 mod cholesky;
 mod conjugate_gradients;
 mod dual_coordinate_descent;
+mod interior_point;
 mod newton;
 mod pivoted_cholesky;
 mod ridge;
@@ -25,20 +27,42 @@ use crate::objective::Objective;
 use box_dual::BoxDual;
 
 /// What a solver is asked for beside the objective.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Whether outputs have an intercept, which is not regularised.
     pub intercept: bool,
     /// The relative duality gap at which to stop.
     pub tolerance: f64,
-    /// Steps after which to stop, in the solver's own unit.
+    /// Steps after which to stop, in the solver's own unit, where its own limit is not lower: see [`solve`].
     pub max_iterations: usize,
+    /// Who is told now and then how far a solver is.
+    pub watch: Option<fn(&Progress)>,
+}
+
+/// How far a solver is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// What it counts.
+    pub unit: &'static str,
+    /// How many there were.
+    pub iterations: usize,
+    /// The relative duality gap as last known; infinite before the first look.
+    pub relative_gap: f64,
 }
 
 impl Default for Options {
-    /// No intercept (the paper's footnote 1), a relative gap of 1e-8, at most 10^8 steps.
+    /// No intercept (the paper's footnote 1), a relative gap of 1e-8, at most 10^8 steps, nobody told.
     fn default() -> Self {
-        Self { intercept: false, tolerance: 1e-8, max_iterations: 100_000_000 }
+        Self { intercept: false, tolerance: 1e-8, max_iterations: 100_000_000, watch: None }
+    }
+}
+
+impl Options {
+    /// Tells who watches.
+    fn tell(&self, unit: &'static str, iterations: usize, relative_gap: f64) {
+        if let Some(watch) = self.watch {
+            watch(&Progress { unit, iterations, relative_gap });
+        }
     }
 }
 
@@ -51,6 +75,13 @@ impl Default for Options {
 /// | epsilon-insensitive | support vector regression | the same | refused |
 /// | squared | kernel ridge regression | Cholesky, or [`conjugate_gradients`] beyond memory | kernel regression |
 /// | logistic | logistic regression | Newton | refused |
+///
+/// Every solver ends. Steps on single coefficients (`O(n)` each) end after `100 000 + n^2 / 4`; where they have not
+/// converged then, or no longer get nearer, and there are at most 10 000 samples, an interior point method goes on from
+/// the start (at most 100 iterations) and Newton steps over the coefficients inside their bounds finish (at most 60),
+/// each `O(n^3)`; both twice with an intercept. Newton's method for the logistic loss ends after 200 iterations,
+/// `O(n^3)` each. [`Solution::stop`] tells why a solver stopped, [`Solution::relative_gap`] how far it is, and
+/// [`Options::watch`] hears of it on the way.
 ///
 /// That the kernel is positive semidefinite is taken for granted where it costs more than the solution to know: see
 /// [`check_positive`](crate::check_positive).

@@ -3,6 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
+use super::interior_point::product;
 use super::{Options, Solution, Stop};
 use crate::duality::Objectives;
 use crate::error::MachineError;
@@ -25,6 +26,9 @@ pub(super) fn solve(
     let mut state = State { alpha: Array1::zeros(n), product: Array1::zeros(n), intercept: 0.0 };
     let mut value = state.value(labels, lambda);
     let mut best_gap = f64::INFINITY;
+    // Steps in a row that gained nothing that the objective's digits show.
+    let mut idle = 0;
+    let most = options.max_iterations.min(LIMIT);
     for iterations in 0.. {
         // What the optimality condition makes of the outputs is feasible for the dual whatever they are.
         let outputs = state.outputs();
@@ -35,33 +39,54 @@ pub(super) fn solve(
         let unbalanced =
             if options.intercept { (alpha.sum() * state.intercept).abs() / objectives.primal } else { 0.0 };
         let gap = objectives.relative_gap().abs() + unbalanced;
+        options.tell("Newton steps", iterations, gap);
         let stop = match () {
             () if gap <= options.tolerance => Some(Stop::Converged),
-            () if iterations >= options.max_iterations => Some(Stop::IterationLimit),
+            () if iterations >= most => Some(Stop::IterationLimit),
             // Newton's method squares the gap near the optimum; when it no longer falls it is rounding.
-            () if gap >= best_gap && best_gap < 1e-6 => Some(Stop::Rounding),
+            () if idle >= IDLE || (gap >= best_gap && best_gap < 1e-6) => Some(Stop::Rounding),
             () => None,
         };
         best_gap = best_gap.min(gap);
         if let Some(stop) = stop {
             let (intercept, outputs) = (state.intercept, product + state.intercept);
-            return Ok(Solution { coefficients: alpha, intercept, outputs, objectives, iterations, stop });
+            let found = Solution { coefficients: alpha, intercept, outputs, objectives, iterations, stop };
+            if stop == Stop::Converged {
+                return Ok(found);
+            }
+            // A large kernel makes much of the rounding of these coefficients, less of the step's own.
+            let (own, own_gap) = state.feasible(gram, labels, objective, options, iterations, stop);
+            return Ok(if own_gap < gap || gap.is_nan() { own } else { found });
         }
 
         let target = state.newton(gram, labels, lambda, options.intercept)?;
-        let mut step = 1.0;
-        loop {
-            let next = state.towards(&target, step);
+        let tried = (0..=HALVINGS).map(|halvings| state.towards(&target, 0.5_f64.powi(halvings))).find_map(|next| {
             let next_value = next.value(labels, lambda);
-            if next_value <= value || step < 1e-10 {
+            (next_value <= value).then_some((next, next_value))
+        });
+        match tried {
+            Some((next, next_value)) => {
+                idle = if next_value < value * (1.0 - 4.0 * f64::EPSILON) { 0 } else { idle + 1 };
                 (state, value) = (next, next_value);
-                break;
             }
-            step /= 2.0;
+            None => idle = IDLE,
         }
     }
     unreachable!("the loop returns")
 }
+
+/// Newton steps after which it is left where it is; a step makes outputs at most some units larger, and `C` of 1e16 wants
+/// some 50.
+const LIMIT: usize = 200;
+
+/// Halvings of a step that may be needed until the objective falls.
+const HALVINGS: i32 = 34;
+
+/// Steps without gain after which it is rounding.
+const IDLE: usize = 3;
+
+/// From here on `1 - p` has lost too many digits.
+const NEAR_ONE: f64 = 1.0 - 1e-6;
 
 /// A machine with its outputs.
 struct State {
@@ -93,11 +118,15 @@ impl State {
         let outputs = self.outputs();
         // With p = 1/(1 + exp(m)) at the margin m: l' = -y p and l'' = p (1 - p).
         let p = Array1::from_iter(outputs.iter().zip(labels).map(|(&g, &y)| -y * Logistic.derivative(g, y)));
-        let root = p.mapv(|p| (p * (1.0 - p)).sqrt().max(f64::MIN_POSITIVE));
-        let mut matrix = &gram * &root;
-        matrix *= &root.view().insert_axis(Axis(1));
-        matrix.diag_mut().mapv_inplace(|value| value + lambda);
-        let factor = Cholesky::new(matrix).ok_or(MachineError::NoFactor { added: lambda })?;
+        let root = Array1::from_iter((0..p.len()).map(|i| {
+            let other = match p[i] {
+                p if p < NEAR_ONE => 1.0 - p,
+                _ => 1.0 / (1.0 + (-labels[i] * outputs[i]).exp()),
+            };
+            // What this is divided by is its square.
+            (p[i] * other).sqrt().max(1e-50)
+        }));
+        let factor = factor(gram, &root, lambda)?;
         let solve = |right: Array1<f64>| &factor.solve((&root * &right).insert_axis(Axis(1)).view()).column(0) * &root;
 
         let slopes = &labels * &p;
@@ -111,6 +140,31 @@ impl State {
         Ok(Self { product: gram.dot(&alpha), alpha, intercept: b })
     }
 
+    /// The coefficients as they are, cut to what the dual allows, and their relative gap.
+    fn feasible(
+        &self,
+        gram: ArrayView2<f64>,
+        labels: ArrayView1<f64>,
+        objective: Objective,
+        options: &Options,
+        iterations: usize,
+        stop: Stop,
+    ) -> (Solution, f64) {
+        let c = objective.c();
+        let cut = |(alpha, y): (&f64, &f64)| y * (y * alpha).clamp(0.0, c);
+        let coefficients: Array1<f64> = self.alpha.iter().zip(labels).map(cut).collect();
+        let gram = gram.as_standard_layout();
+        let product = product(gram.as_slice().expect("the standard layout is contiguous"), coefficients.view());
+        let intercept = self.intercept;
+        let objectives = Objectives::at(coefficients.view(), product.view(), intercept, labels, &Logistic, objective);
+        let unbalanced =
+            if options.intercept { (coefficients.sum() * intercept).abs() / objectives.primal } else { 0.0 };
+        let gap = objectives.relative_gap().abs() + unbalanced;
+        let stop = if gap <= options.tolerance { Stop::Converged } else { stop };
+        let outputs = product + intercept;
+        (Solution { coefficients, intercept, outputs, objectives, iterations, stop }, gap)
+    }
+
     fn towards(&self, target: &Self, step: f64) -> Self {
         let mix = |from: &Array1<f64>, to: &Array1<f64>| from * (1.0 - step) + to * step;
         Self {
@@ -120,3 +174,23 @@ impl State {
         }
     }
 }
+
+/// The factor of `lambda I + W^1/2 K W^1/2`, with more on the diagonal where rounding left it indefinite: the step is
+/// then a little shorter than Newton's, and leads to the same optimum.
+fn factor(gram: ArrayView2<f64>, root: &Array1<f64>, lambda: f64) -> Result<Cholesky, MachineError> {
+    let mut added = 0.0;
+    loop {
+        let mut matrix = &gram * root;
+        matrix *= &root.view().insert_axis(Axis(1));
+        let most = matrix.diag().fold(lambda, |most: f64, &value| most.max(value));
+        matrix.diag_mut().mapv_inplace(|value| value + lambda + added * most);
+        match Cholesky::new(matrix) {
+            Some(factor) => return Ok(factor),
+            None if added > ROUNDING => return Err(MachineError::NoFactor { added: lambda }),
+            None => added = if added == 0.0 { f64::EPSILON } else { 16.0 * added },
+        }
+    }
+}
+
+/// What is more than this share of the largest entry is no rounding.
+const ROUNDING: f64 = 1e-6;

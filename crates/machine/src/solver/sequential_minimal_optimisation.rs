@@ -2,23 +2,23 @@
 
 use faer::traits::pulp::Arch;
 
-use super::box_dual::{Working, largest, slope_down, slope_up};
+use super::box_dual::{BETWEEN, Working, largest, slope_down, slope_up};
 
 /// Minimises over one pair of coefficients after the other, whose sum stays, until the largest violation of the
 /// optimality conditions has fallen by the factor `reduction`, at most `limit` times. Returns how many steps were
-/// taken.
+/// taken; `watch` is told on the way.
 ///
 /// The coefficient to raise has the steepest slope; the one to lower is that which gains most with it, in a second
 /// order model (Fan, Chen, Lin, "Working set selection using second order information", JMLR 2005).
-pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize) -> usize {
+pub(super) fn descend(working: &mut Working, reduction: f64, limit: usize, watch: &mut dyn FnMut(usize)) -> usize {
     Arch::new().dispatch(
         #[inline(always)]
-        || steps(working, reduction, limit),
+        || steps(working, reduction, limit, watch),
     )
 }
 
 #[inline(always)]
-fn steps(working: &mut Working, reduction: f64, limit: usize) -> usize {
+fn steps(working: &mut Working, reduction: f64, limit: usize, watch: &mut dyn FnMut(usize)) -> usize {
     let n = working.len();
     // The slope when a coefficient grows, with the sign turned, and when it falls.
     let (mut rises, mut falls, mut gains) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
@@ -27,6 +27,9 @@ fn steps(working: &mut Working, reduction: f64, limit: usize) -> usize {
     let noise = 8.0 * f64::EPSILON * working.gradient.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
     let mut stop = None;
     for taken in 0..limit {
+        if taken % BETWEEN == BETWEEN - 1 {
+            watch(taken);
+        }
         let ((i, rise), (_, fall)) = (largest(&rises), largest(&falls));
         let violation = rise + fall;
         if violation <= *stop.get_or_insert(violation * reduction) || violation <= noise {

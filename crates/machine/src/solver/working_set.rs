@@ -6,18 +6,37 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
 use super::box_dual::{BoxDual, Working, slope_down, slope_up};
-use super::{Options, Solution, Stop, dual_coordinate_descent, sequential_minimal_optimisation};
+use super::{
+    Options, Solution, Stop, active_set, dual_coordinate_descent, interior_point, sequential_minimal_optimisation,
+};
 use crate::duality::Objectives;
 use crate::error::MachineError;
-use crate::loss::Loss;
+use crate::loss::{Labels, Loss};
 use crate::objective::Objective;
 
 /// Between two looks at all samples the violation falls by about this factor.
 const REDUCTION: f64 = 0.1;
 
+/// Rounds without halving the gap after which it is taken to be rounding.
+const STALLED: usize = 6;
+
+/// A gap that steps on single coefficients leave through rounding, and a factorisation would not make much smaller.
+const FINE: f64 = 1e-9;
+
+/// Samples for which a dense factorisation is still sensible.
+const DENSE: usize = 10_000;
+
+/// Steps on single coefficients after which a problem is taken to be ill-conditioned: as long as some factorisations.
+fn patience(n: usize) -> usize {
+    100_000 + n * n / 4
+}
+
 /// Solves the dual in rounds. Each takes the samples that are inside their bounds or near to leaving them, copies
 /// their part of the kernel together, improves them by the factor [`REDUCTION`], and then computes the gradient of all
 /// samples anew, which also takes rounding errors away.
+///
+/// Where that takes more than [`patience`] or gets no nearer, an interior point method takes over, up to [`DENSE`]
+/// samples.
 pub(super) fn solve(
     gram: ArrayView2<f64>,
     labels: ArrayView1<f64>,
@@ -29,14 +48,17 @@ pub(super) fn solve(
     let n = labels.len();
     let gram = gram.as_standard_layout();
     let rows = gram.as_slice().expect("the standard layout is contiguous");
+    let machine = Machine { labels, problem, loss, objective, intercept: options.intercept };
     let diagonal: Vec<f64> = gram.diag().to_vec();
     let mut alpha = Array1::<f64>::zeros(n);
     let mut outputs = Array1::<f64>::zeros(n);
     let mut active: Vec<usize> = (0..n).collect();
     let mut iterations = 0;
-    let mut best_gap = f64::INFINITY;
+    let mut best: Option<Candidate> = None;
+    let mut lowest = f64::INFINITY;
     let mut stalled = 0;
-    loop {
+    let most = options.max_iterations.min(patience(n));
+    let (found, stop) = loop {
         let gradient = &outputs + &alpha * problem.ridge - labels;
         let pick = |values: &[f64]| active.iter().map(|&i| values[i]).collect::<Vec<f64>>();
         let part = if active.len() == n { Cow::Borrowed(rows) } else { Cow::Owned(submatrix(rows, n, &active)) };
@@ -50,12 +72,13 @@ pub(super) fn solve(
             epsilon: problem.epsilon,
             ridge: problem.ridge,
         };
-        let limit = options.max_iterations - iterations;
+        let limit = most - iterations;
+        let mut watch = |taken| options.tell("steps on single coefficients", iterations + taken, lowest);
         iterations += if options.intercept {
-            sequential_minimal_optimisation::descend(&mut working, REDUCTION, limit)
+            sequential_minimal_optimisation::descend(&mut working, REDUCTION, limit, &mut watch)
         } else {
             // The gain of a step goes with the square of the violation.
-            dual_coordinate_descent::descend(&mut working, REDUCTION * REDUCTION, limit)
+            dual_coordinate_descent::descend(&mut working, REDUCTION * REDUCTION, limit, &mut watch)
         };
         for (&i, &value) in active.iter().zip(&working.alpha) {
             alpha[i] = value;
@@ -64,52 +87,211 @@ pub(super) fn solve(
 
         let slopes = Slopes::new(problem, &alpha, &outputs, labels, options.intercept);
         let intercept = if options.intercept { -slopes.centre(&alpha) } else { 0.0 };
-        let objectives = objectives(&alpha, &outputs, intercept, labels, loss, objective);
-        let gap = objectives.relative_gap();
-        stalled = if gap < 0.5 * best_gap { 0 } else { stalled + 1 };
-        best_gap = best_gap.min(gap);
-        let stop = match () {
-            () if gap <= options.tolerance => Some(Stop::Converged),
-            () if iterations >= options.max_iterations => Some(Stop::IterationLimit),
-            () if stalled >= STALLED => Some(Stop::Rounding),
-            () => None,
-        };
-        if let Some(stop) = stop {
-            outputs += intercept;
-            let margin = labels.iter().zip(&outputs).map(|(y, g)| y * g).fold(f64::INFINITY, f64::min);
-            if objective.lambda() == 0.0 && margin <= 0.0 {
-                return Err(MachineError::NotSeparable { margin, iterations });
+        let found = machine.at(alpha.clone(), outputs.clone(), intercept);
+        let gap = found.gap();
+        stalled = if gap < 0.5 * lowest { 0 } else { stalled + 1 };
+        lowest = lowest.min(gap);
+        if gap <= options.tolerance {
+            break (found, Stop::Converged);
+        }
+        let scaled = machine.scaled(&found);
+        best = [best, Some(found), scaled].into_iter().flatten().min_by(|a, b| a.gap().total_cmp(&b.gap()));
+        if iterations >= most || stalled >= STALLED {
+            let best = best.expect("one was found just now");
+            let stop = if iterations >= most { Stop::IterationLimit } else { Stop::Rounding };
+            if best.gap() <= options.tolerance {
+                break (best, Stop::Converged);
             }
-            return Ok(Solution { coefficients: alpha, intercept, outputs, objectives, iterations, stop });
+            if iterations >= options.max_iterations || n > DENSE || best.gap() <= FINE {
+                break (best, stop);
+            }
+            let (found, steps) = machine.dense(rows, options, iterations);
+            iterations += steps;
+            let best = if found.gap() < best.gap() { found } else { best };
+            let stop = if best.gap() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
+            break (best, stop);
         }
         active = slopes.movable();
         // A copy of most of the matrix saves nothing.
         if active.len() > n / 2 {
             active = (0..n).collect();
         }
+    };
+    let outputs = found.product + found.shift;
+    let margin = labels.iter().zip(&outputs).map(|(y, g)| y * g).fold(f64::INFINITY, f64::min);
+    if objective.lambda() == 0.0 && !(margin > 0.0) {
+        return Err(MachineError::NotSeparable { margin, iterations });
+    }
+    let Candidate { alpha: coefficients, intercept, objectives, .. } = found;
+    Ok(Solution { coefficients, intercept, outputs, objectives, iterations, stop })
+}
+
+/// What is solved, apart from the kernel.
+struct Machine<'a> {
+    labels: ArrayView1<'a, f64>,
+    problem: &'a BoxDual,
+    loss: &'a dyn Loss,
+    objective: Objective,
+    intercept: bool,
+}
+
+/// Coefficients with an intercept, and how good they are.
+struct Candidate {
+    alpha: Array1<f64>,
+    /// `K alpha`, or the same with a kernel that differs from it by what an intercept makes good.
+    product: Array1<f64>,
+    /// What that kernel's outputs lack.
+    shift: f64,
+    /// The intercept with the kernel itself.
+    intercept: f64,
+    objectives: Objectives,
+}
+
+impl Candidate {
+    /// The relative gap; infinite where there is none.
+    fn gap(&self) -> f64 {
+        let gap = self.objectives.relative_gap();
+        if gap.is_nan() { f64::INFINITY } else { gap }
     }
 }
 
-/// Rounds without halving the gap after which it is taken to be rounding.
-const STALLED: usize = 6;
-
-/// The objectives, also of the hard margin (`lambda = 0`), where the primal is that of the machine scaled to meet every
-/// margin.
-fn objectives(
-    alpha: &Array1<f64>,
-    outputs: &Array1<f64>,
-    intercept: f64,
-    labels: ArrayView1<f64>,
-    loss: &dyn Loss,
-    objective: Objective,
-) -> Objectives {
-    if objective.lambda() > 0.0 {
-        return Objectives::at(alpha.view(), outputs.view(), intercept, labels, loss, objective);
+impl Machine<'_> {
+    fn at(&self, alpha: Array1<f64>, product: Array1<f64>, intercept: f64) -> Candidate {
+        let objectives = self.objectives(&alpha, &product, intercept);
+        Candidate { alpha, product, shift: intercept, intercept, objectives }
     }
-    let half_norm = alpha.dot(outputs) / 2.0;
-    let margin = labels.iter().zip(outputs).map(|(y, g)| y * (g + intercept)).fold(f64::INFINITY, f64::min);
-    let primal = if margin > 0.0 { half_norm / (margin * margin) } else { f64::INFINITY };
-    Objectives { primal, dual: labels.dot(alpha) - half_norm }
+
+    /// The objectives, also of the hard margin (`lambda = 0`), where the primal is that of the machine scaled to meet
+    /// every margin.
+    fn objectives(&self, alpha: &Array1<f64>, outputs: &Array1<f64>, intercept: f64) -> Objectives {
+        if self.objective.lambda() > 0.0 {
+            let (loss, objective) = (self.loss, self.objective);
+            return Objectives::at(alpha.view(), outputs.view(), intercept, self.labels, loss, objective);
+        }
+        let half_norm = alpha.dot(outputs) / 2.0;
+        let margin = self.margins(outputs, intercept);
+        let primal = if margin > 0.0 { half_norm / (margin * margin) } else { f64::INFINITY };
+        Objectives { primal, dual: self.labels.dot(alpha) - half_norm }
+    }
+
+    /// The smallest `y_i g_i`.
+    fn margins(&self, outputs: &Array1<f64>, intercept: f64) -> f64 {
+        self.labels.iter().zip(outputs).map(|(y, g)| y * (g + intercept)).fold(f64::INFINITY, f64::min)
+    }
+
+    /// A machine with the hinge loss that separates the classes, scaled so that it meets every margin. With a large `C`
+    /// margins that are short by rounding cost much; where no coefficient is at its bound a larger `C` would change
+    /// nothing.
+    fn scaled(&self, found: &Candidate) -> Option<Candidate> {
+        let hinge = self.problem.ridge == 0.0 && self.problem.epsilon == 0.0 && self.loss.labels() == Labels::Classes;
+        if !hinge || self.objective.lambda() == 0.0 {
+            return None;
+        }
+        let least = |sign: f64| {
+            let own = self.labels.iter().zip(&found.product).filter(|(y, _)| **y == sign);
+            own.map(|(y, g)| y * g).fold(f64::INFINITY, f64::min)
+        };
+        let (above, below) = (least(1.0), least(-1.0));
+        let middle = if self.intercept { (below - above) / 2.0 } else { 0.0 };
+        let margin = (above + middle).min(below - middle);
+        if !(margin > 0.5 && margin < 2.0) {
+            return None;
+        }
+        // A little more, so that rounding does not leave them short.
+        let scale = (1.0 + 8.0 * f64::EPSILON) / margin;
+        let alpha = &found.alpha * scale;
+        let inside = |i: usize| self.problem.lower[i] <= alpha[i] && alpha[i] <= self.problem.upper[i];
+        if !(0..alpha.len()).all(inside) {
+            return None;
+        }
+        let off = found.intercept - found.shift;
+        let shift = middle * scale;
+        let product = &found.product * scale;
+        let objectives = self.objectives(&alpha, &product, shift);
+        Some(Candidate { alpha, product, shift, intercept: shift + off * scale, objectives })
+    }
+
+    /// By an interior point method and Newton steps on what it finds: the best that rounding allows, and the steps taken.
+    fn dense(&self, rows: &[f64], options: &Options, before: usize) -> (Candidate, usize) {
+        let n = self.labels.len();
+        let mut steps = 0;
+        let mut best: Option<Candidate> = None;
+        // With an intercept the coefficients sum to 0, and constants added to rows and columns do not matter: without
+        // them the numbers are smaller, and their rounding too.
+        for centred in [false, true] {
+            if centred && (!self.intercept || best.as_ref().is_some_and(|best| best.gap() <= options.tolerance)) {
+                break;
+            }
+            let pivot = (0..n).min_by(|&i, &j| rows[i * n + i].total_cmp(&rows[j * n + j])).unwrap_or(0);
+            let kernel = if centred { Cow::Owned(centre(rows, n, pivot)) } else { Cow::Borrowed(rows) };
+            let mut watch =
+                |taken, gap| options.tell("an interior point method's iterations", before + steps + taken, gap);
+            let (mut alpha, taken) =
+                interior_point::minimise(&kernel, self.labels, self.problem, self.intercept, &mut watch);
+            steps += taken;
+            let rough = self.assess(&alpha, &kernel, rows, centred, pivot);
+            steps += active_set::improve(&kernel, self.labels, self.problem, self.intercept, &mut alpha);
+            let fine = self.assess(&alpha, &kernel, rows, centred, pivot);
+            let all = best.into_iter().chain(rough).chain(fine);
+            best = all.min_by(|a, b| a.gap().total_cmp(&b.gap()));
+        }
+        (best.expect("there is a first"), steps)
+    }
+
+    /// The best candidates with given coefficients.
+    fn assess(&self, alpha: &Array1<f64>, kernel: &[f64], rows: &[f64], centred: bool, pivot: usize) -> Vec<Candidate> {
+        let n = alpha.len();
+        let product = interior_point::product(kernel, alpha.view());
+        let slopes = Slopes::new(self.problem, alpha, &product, self.labels, self.intercept);
+        let shifts = if self.intercept {
+            vec![-slopes.centre(alpha), cheapest(self.loss, &product, self.labels)]
+        } else {
+            vec![0.0]
+        };
+        let off = if centred {
+            let row = &rows[pivot * n..(pivot + 1) * n];
+            interior_point::product(row, alpha.view())[0] - row[pivot] * alpha.sum()
+        } else {
+            0.0
+        };
+        let mut all = Vec::new();
+        for shift in shifts {
+            let objectives = self.objectives(alpha, &product, shift);
+            let (alpha, product) = (alpha.clone(), product.clone());
+            let found = Candidate { alpha, product, shift, intercept: shift - off, objectives };
+            all.extend(self.scaled(&found));
+            all.push(found);
+        }
+        all
+    }
+}
+
+/// The intercept with the smallest sum of losses, of a loss whose slope jumps: it is at a sample's kink.
+fn cheapest(loss: &dyn Loss, outputs: &Array1<f64>, labels: ArrayView1<f64>) -> f64 {
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for (g, y) in outputs.iter().zip(labels) {
+        (low, high) = (low.min(y - g), high.max(y - g));
+    }
+    let slope = |b: f64| outputs.iter().zip(labels).map(|(g, &y)| loss.derivative(g + b, y)).sum::<f64>();
+    // Halving comes down to neighbouring numbers.
+    for _ in 0..200 {
+        let middle = low + (high - low) / 2.0;
+        if !(low < middle && middle < high) {
+            break;
+        }
+        if slope(middle) < 0.0 { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// The kernel of features less those of one sample: `K_ij - K_ip - K_pj + K_pp`.
+fn centre(rows: &[f64], n: usize, pivot: usize) -> Vec<f64> {
+    let column: Vec<f64> = (0..n).map(|i| rows[i * n + pivot]).collect();
+    let one = |(i, row): (usize, &[f64])| -> Vec<f64> {
+        let entry = |j: usize| (row[j] - column[i]) - (column[j] - column[pivot]);
+        (0..n).map(entry).collect()
+    };
+    rows.chunks(n.max(1)).enumerate().flat_map(one).collect()
 }
 
 /// The slopes of the dual objective in both directions, and what they are compared with.
