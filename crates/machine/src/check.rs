@@ -164,6 +164,20 @@ impl Extremes {
     }
 }
 
+/// How much rounding may change the eigenvalues of a kernel `[n, n]` with a given diagonal: `n` units in the last place of
+/// its largest entry.
+pub(crate) fn rounding(diagonal: ArrayView1<f64>) -> f64 {
+    diagonal.len() as f64 * f64::EPSILON * diagonal.iter().fold(0.0, |most: f64, d| most.max(d.abs()))
+}
+
+/// The error for values `[n, k]` that are not finite: names the first sample.
+pub(crate) fn check_outputs(values: ArrayView2<f64>) -> Result<(), MachineError> {
+    match values.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some(((sample, output), &value)) => Err(MachineError::Output { sample, output, value }),
+    }
+}
+
 /// Checks that a symmetric Gram matrix `[n, n]` is positive semidefinite to rounding: no eigenvalue below
 /// `-1e-10` of the largest. `O(n^3)`, so it is for kernels that come as a matrix from outside.
 ///

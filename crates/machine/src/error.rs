@@ -138,6 +138,40 @@ pub enum MachineError {
         /// What regularisation adds to the diagonal.
         added: f64,
     },
+    /// Regularisation that the kernel's rounding swallows.
+    #[error(
+        "the regularisation adds {added:.1e} to the kernel's diagonal, which is less than the rounding of its entries \
+         ({rounding:.1e}): bring the features to one scale, or regularise more"
+    )]
+    BelowRounding {
+        /// What regularisation adds to the diagonal.
+        added: f64,
+        /// How much rounding may change the kernel's eigenvalues.
+        rounding: f64,
+    },
+    /// A result that is NaN or infinite.
+    #[error("output {output} of sample {sample} is {value}: its features, or the coefficients, are too large")]
+    Output {
+        /// The sample, from 0.
+        sample: usize,
+        /// The output, from 0.
+        output: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// A flow that wants smaller steps than can be taken.
+    #[error(
+        "the flow got to {reached:e} of {duration:e} in {steps} steps: bring the features to one scale, or go for a \
+         shorter time"
+    )]
+    Steps {
+        /// Steps taken.
+        steps: usize,
+        /// The time that they came to.
+        reached: f64,
+        /// The time wanted.
+        duration: f64,
+    },
     /// Regularisation that the loss cannot do without.
     #[error("lambda_mean is {lambda_mean}: the {loss} loss needs a regularisation > 0")]
     NeedsRegularisation {

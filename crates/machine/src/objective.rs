@@ -10,6 +10,9 @@ use crate::error::MachineError;
 /// - lambda form: `lambda/2 |beta|^2 + sum_i l`, with `lambda = n lambda_mean` (Eq. 7 of the paper)
 /// - C form: `1/2 |beta|^2 + C sum_i l`, with `C = 1 / lambda` (Eq. 2)
 ///
+/// The squared loss has no factor 1/2, so that ridge regression's `|y - g|^2 + a |beta|^2` (scikit-learn's `alpha`) has
+/// `lambda = 2 a`.
+///
 /// All three have the same minimiser. [`Objective`]'s `Display` prints them all.
 ///
 /// ```

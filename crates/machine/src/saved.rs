@@ -22,6 +22,7 @@ use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::{Sigmoid, couple, normalise};
+use crate::check::check_outputs;
 use crate::error::MachineError;
 use crate::loss::LossConfig;
 use crate::multiclass::{Machines, Scheme};
@@ -252,8 +253,14 @@ impl SavedMachine {
     }
 
     /// The outputs `[m, k]` on samples whose kernel with the support is `[m, s]`.
-    pub fn outputs(&self, kernel: ArrayView2<f64>) -> Array2<f64> {
-        kernel.dot(&self.coefficients) + &self.intercepts
+    ///
+    /// # Errors
+    ///
+    /// Names the first sample whose output is not finite.
+    pub fn outputs(&self, kernel: ArrayView2<f64>) -> Result<Array2<f64>, MachineError> {
+        let outputs = kernel.dot(&self.coefficients) + &self.intercepts;
+        check_outputs(outputs.view())?;
+        Ok(outputs)
     }
 
     /// The positions of the classes predicted from outputs: see [`Task::predictions`].
@@ -405,7 +412,9 @@ mod tests {
         assert_eq!(machine.support, [0, 2]);
         assert_eq!(machine.coefficients, array![[1.0], [-0.1]]);
         assert_eq!(machine.inputs, array![[0.5, 1.0], [0.25, 0.125]]);
-        assert_eq!(machine.outputs(array![[2.0, 0.0], [0.0, 0.0]].view()), array![[2.5], [0.5]]);
+        assert_eq!(machine.outputs(array![[2.0, 0.0], [0.0, 0.0]].view()).unwrap(), array![[2.5], [0.5]]);
+        let error = machine.outputs(array![[2.0, 0.0], [f64::INFINITY, 0.0]].view()).unwrap_err();
+        assert!(matches!(error, MachineError::Output { sample: 1, output: 0, .. }), "{error}");
         assert_eq!(machine.one_output().unwrap().1, 0.5);
     }
 

@@ -48,7 +48,7 @@ fn model_files_agree_with_scikit_learn() {
 
         // Theirs, read.
         let theirs = SavedMachine::from_libsvm(&set.model, objective).unwrap();
-        let outputs = theirs.outputs(gram.select(Axis(1), &theirs.support).view());
+        let outputs = theirs.outputs(gram.select(Axis(1), &theirs.support).view()).unwrap();
         let decision = Array2::from_shape_fn(outputs.dim(), |(i, k)| set.decision[i][k]);
         assert!((&outputs - &decision).iter().all(|off| off.abs() < 1e-9), "{name}");
 

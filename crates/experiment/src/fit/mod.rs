@@ -61,7 +61,8 @@ pub(crate) struct FitArgs {
     samples: SampleArgs,
     #[command(flatten)]
     kernel: KernelSource,
-    /// What is minimised
+    /// What is minimised. The squared loss is (y - z)^2, without a factor 1/2: alpha of scikit-learn's KernelRidge is
+    /// lambda/2, so --lambda-mean is 2 alpha / n
     #[arg(long, value_enum, default_value_t)]
     loss: LossName,
     /// The error that is free, with the epsilon-insensitive loss [default: 0.1]
@@ -247,7 +248,7 @@ impl FitArgs {
         loss: LossConfig,
         objective: Objective,
     ) -> Result<Fitted, Error> {
-        let options = Options { intercept: self.intercept, ..Options::default() };
+        let options = Options { intercept: self.intercept, watch: Some(crate::progress::solver), ..Options::default() };
         let n = samples.inputs.nrows();
         if self.solver == Solver::ConjugateGradients {
             return self.fit_by_rows(samples, targets, kernel, loss, objective, &options);
@@ -276,6 +277,7 @@ impl FitArgs {
             }
             Targets::Values(values) => Machines::of_values(gram, values.view(), loss, objective, &options)?,
         };
+        crate::progress::solver_done();
         let machine_seconds = started.elapsed().as_secs_f64();
         let outputs = gram.dot(&machines.coefficients) + &machines.intercepts;
         Ok(Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds })
@@ -405,9 +407,13 @@ impl FitArgs {
     /// The line about an outcome that did not converge.
     fn early(&self, outcome: &Outcome) -> String {
         let less = if self.c.is_some() { "a smaller --c" } else { "a larger --lambda-mean" };
+        let advice = match outcome.stop {
+            Stop::Rounding => format!("bring the features to one scale, or try {less}"),
+            _ => format!("try {less}"),
+        };
         format!(
             "warning: the solver {}: relative duality gap {:.1e} instead of {:.0e}, so the machine is not at its optimum; \
-             try {less}",
+             {advice}",
             words(outcome.stop),
             outcome.objectives.relative_gap(),
             Options::default().tolerance,

@@ -50,7 +50,7 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let outputs = if machine.support.is_empty() {
         ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
-        machine.outputs(kernel.build()?.gram(samples.inputs.view(), machine.inputs.view())?.view())
+        machine.outputs(kernel.build()?.gram(samples.inputs.view(), machine.inputs.view())?.view())?
     };
     let probabilities = machine.probabilities(outputs.view());
 

@@ -23,6 +23,13 @@ impl Sigmoid {
     /// keep it finite where the classes are separated. The values should be of samples that the machine was not trained
     /// on: those it has seen look more certain than they are.
     pub fn fit(decisions: &[f64], labels: &[f64]) -> Self {
+        // Of a usual size, so that squares neither overflow nor fall below what is added to the Hessian.
+        let most = decisions.iter().fold(0.0, |most: f64, z| most.max(z.abs()));
+        if most > 0.0 && most.is_finite() && !(1e-3..=1e6).contains(&most) {
+            let scaled: Vec<f64> = decisions.iter().map(|z| z / most).collect();
+            let Self { a, b } = Self::fit(&scaled, labels);
+            return Self { a: a / most, b };
+        }
         let positive = labels.iter().filter(|&&y| y > 0.0).count() as f64;
         let negative = labels.len() as f64 - positive;
         let targets = [1.0 / (negative + 2.0), (positive + 1.0) / (positive + 2.0)];
@@ -100,6 +107,16 @@ mod tests {
         let constant = Sigmoid::fit(&[0.0; 4], &[1.0, -1.0, -1.0, -1.0]);
         let expected = (3.0 / 5.0 + 2.0 / 3.0) / 4.0;
         assert!((constant.probability(0.0) - expected).abs() < 1e-9, "{constant:?}");
+        // Platt's fit knows no unit.
+        let (z, y) = ([-1.0, -0.5, 0.25, 0.5, 1.0], [-1.0, 1.0, -1.0, 1.0, 1.0]);
+        let one = Sigmoid::fit(&z, &y);
+        for unit in [1e-150, 1e-8, 1e8, 1e150] {
+            let other = Sigmoid::fit(&z.map(|z| z * unit), &y);
+            assert!(
+                (other.a * unit / one.a - 1.0).abs() < 1e-6 && (other.b - one.b).abs() < 1e-6,
+                "{unit:e} {other:?}"
+            );
+        }
         let huge = Sigmoid::fit(&[-1e8, 1e8, 2e8], &[-1.0, 1.0, 1.0]);
         assert!(huge.probability(1e8).is_finite() && huge.probability(1e8) > 0.5);
     }

@@ -100,7 +100,8 @@ impl<'a> GradientFlow<'a> {
     ///
     /// # Errors
     ///
-    /// When the duration is no finite number >= 0.
+    /// When the duration is no finite number >= 0, or 1 000 000 steps do not get there (lines: 100 more for each sample),
+    /// because the kernel is too large for it; or when an output is no longer finite.
     pub fn advance(&mut self, duration: f64) -> Result<(), MachineError> {
         if !(duration.is_finite() && duration >= 0.0) {
             return Err(MachineError::Duration(duration));
@@ -108,7 +109,7 @@ impl<'a> GradientFlow<'a> {
         let pieces: Option<Vec<Pieces>> = self.labels.iter().map(|&y| Pieces::of(self.loss, y)).collect();
         match pieces {
             Some(pieces) => {
-                self.steps += piecewise::advance(&mut self.state, self.gram, &pieces, self.lambda, duration)
+                self.steps += piecewise::advance(&mut self.state, self.gram, &pieces, self.lambda, duration)?
             }
             None => {
                 let problem = runge_kutta::Problem {
@@ -118,7 +119,7 @@ impl<'a> GradientFlow<'a> {
                     lambda: self.lambda,
                     tolerance: self.tolerance,
                 };
-                self.steps += problem.advance(&mut self.state, duration, &mut self.size);
+                self.steps += problem.advance(&mut self.state, duration, &mut self.size)?;
             }
         }
         self.time += duration;

@@ -4,7 +4,11 @@ use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
 
 use super::State;
 use super::held::minimise;
+use crate::error::MachineError;
 use crate::loss::LossConfig;
+
+/// Lines after which, and a hundred for each sample, a time is taken to be out of reach.
+const LIMIT: usize = 1_000_000;
 
 /// A convex loss of one sample made of straight pieces.
 pub(super) struct Pieces {
@@ -57,7 +61,7 @@ pub(super) fn advance(
     pieces: &[Pieces],
     lambda: f64,
     duration: f64,
-) -> usize {
+) -> Result<usize, MachineError> {
     let n = pieces.len();
     let noise = STILL * largest(gram.diag());
     let mut slopes = Slopes { gram, slopes: Array1::zeros(n), product: Array1::zeros(n) };
@@ -85,11 +89,14 @@ pub(super) fn advance(
         state.coefficients.zip_mut_with(&slopes.slopes, |alpha, u| *alpha -= tau * (lambda * *alpha + u));
         state.outputs.scaled_add(tau, &velocity);
         lines += 1;
+        if lines > LIMIT + 100 * n || !tau.is_finite() {
+            return Err(MachineError::Steps { steps: lines, reached: duration - left, duration });
+        }
         let Some((_, i, kink)) = first else { break };
         state.outputs[i] = kink;
         left -= if lambda > 0.0 { -(-lambda * tau).ln_1p() / lambda } else { tau };
     }
-    lines
+    Ok(lines)
 }
 
 /// The slopes of the loss on every sample.

@@ -3,6 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2};
 
 use super::State;
+use crate::error::MachineError;
 use crate::loss::Loss;
 use crate::product::rows_times;
 
@@ -21,6 +22,9 @@ const STAGES: [&[f64]; 6] = [
 const ERROR: [f64; 7] =
     [71.0 / 57600.0, 0.0, -71.0 / 16695.0, 71.0 / 1920.0, -17253.0 / 339200.0, 22.0 / 525.0, -1.0 / 40.0];
 
+/// Steps tried after which a time is taken to be out of reach.
+const LIMIT: usize = 1_000_000;
+
 /// What is integrated: `dalpha/dt = -lambda alpha - l'(g)` and `dg/dt = -lambda g - K l'(g)`, with the same steps, so that
 /// `g = K alpha` stays.
 pub(super) struct Problem<'a> {
@@ -34,8 +38,8 @@ pub(super) struct Problem<'a> {
 impl Problem<'_> {
     /// Integrates for some time. `size` is the size of the last step before, 0 when there was none. Returns how many steps
     /// it took.
-    pub fn advance(&self, state: &mut State, duration: f64, size: &mut f64) -> usize {
-        let (mut done, mut steps) = (0.0, 0);
+    pub fn advance(&self, state: &mut State, duration: f64, size: &mut f64) -> Result<usize, MachineError> {
+        let (mut done, mut steps, mut tried) = (0.0, 0, 0);
         let mut first = self.slope(state);
         if *size == 0.0 {
             let fastest = first.outputs.iter().fold(f64::MIN_POSITIVE, |most, v| most.max(v.abs()));
@@ -50,12 +54,16 @@ impl Problem<'_> {
                 next = moved(state, &slopes, shares, h);
                 slopes.push(self.slope(&next));
             }
+            tried += 1;
             let error = ERROR
                 .iter()
                 .zip(&slopes)
                 .fold(Array1::zeros(next.outputs.len()), |sum, (&share, slope)| sum + &slope.outputs * (h * share));
             let largest = |values: &Array1<f64>| values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
             let off = largest(&error) / (self.tolerance * largest(&next.outputs).max(1.0));
+            if !off.is_finite() || tried > LIMIT {
+                return Err(MachineError::Steps { steps, reached: done, duration });
+            }
             if off <= 1.0 {
                 *state = next;
                 first = slopes.pop().expect("seven stages");
@@ -68,7 +76,7 @@ impl Problem<'_> {
                 *size = wanted;
             }
         }
-        steps
+        Ok(steps)
     }
 
     /// The time derivative.

@@ -24,7 +24,9 @@ impl Loss for Logistic {
     fn conjugate(&self, u: f64, y: f64) -> f64 {
         let p = -y * u;
         let term = |p: f64| if p == 0.0 { 0.0 } else { p * p.ln() };
-        if (0.0..=1.0).contains(&p) { term(p) + term(1.0 - p) } else { f64::INFINITY }
+        // Of a small p the logarithm of 1 - p would lose the digits.
+        let other = if p == 1.0 { 0.0 } else { (1.0 - p) * (-p).ln_1p() };
+        if (0.0..=1.0).contains(&p) { term(p) + other } else { f64::INFINITY }
     }
 
     fn lipschitz(&self) -> Option<f64> {
@@ -55,6 +57,8 @@ mod tests {
         assert_eq!(Logistic.conjugate(-0.5, 1.0), -ln2);
         assert_eq!(Logistic.conjugate(0.0, 1.0), 0.0);
         assert_eq!(Logistic.conjugate(0.1, 1.0), f64::INFINITY);
+        // p log p - p for a small p.
+        assert_eq!(Logistic.conjugate(-1e-20, 1.0), 1e-20 * 1e-20_f64.ln() - 1e-20);
     }
 
     #[test]

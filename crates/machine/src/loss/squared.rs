@@ -5,7 +5,8 @@ use super::{Labels, Loss};
 /// `l(z, y) = (y - z)^2`, the loss of kernel regression and kernel ridge regression.
 ///
 /// `l'(z, y) = 2 (z - y)`: 2-smooth, not Lipschitz. There is no factor 1/2, so that ridge regression solves
-/// `(K + lambda/2 I) alpha = y`.
+/// `(K + lambda/2 I) alpha = y`. scikit-learn's `KernelRidge(alpha)` is this with `alpha = lambda/2`, that is
+/// `lambda_mean = 2 alpha / n` and `C = 1 / (2 alpha)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Squared;
 

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate, s};
 
 use super::pivoted_cholesky::Preconditioner;
 use super::{Options, Solution, Stop};
-use crate::check::check_labels_for;
+use crate::check::{check_labels_for, rounding};
 use crate::duality::Objectives;
 use crate::error::MachineError;
 use crate::loss::Squared;
@@ -51,7 +51,7 @@ const TILE: usize = 1 << 23;
 /// gradients, all columns side by side so that they share each pass over the kernel.
 ///
 /// The preconditioner is made of at most `rank` rows of the kernel. Memory is `n (rank + 7 k)` numbers and a tile of rows.
-/// An iteration is one pass over the kernel. It stops when the relative duality gap of every column is at most the
+/// An iteration is one pass over the kernel, and there are at most `1000 + 20 n`. It stops when the relative duality gap of every column is at most the
 /// tolerance, with outputs computed anew by a last pass.
 ///
 /// ```
@@ -127,6 +127,7 @@ pub fn conjugate_gradients<K: KernelRows>(
     };
     let largest_gap = |found: &[Solution]| found.iter().map(|one| one.relative_gap().abs()).fold(0.0, f64::max);
     let stopped = |mut found: Vec<Solution>, stop: Stop| {
+        found.iter().try_for_each(|one| one.check())?;
         found.iter_mut().for_each(|one| one.stop = stop);
         Ok(found)
     };
@@ -144,14 +145,19 @@ pub fn conjugate_gradients<K: KernelRows>(
             (0..curvature.len()).find(|&j| size[j] != 0.0 && (curvature[j] <= 0.0 || curvature[j].is_nan()))
         {
             let column = direction.column(j);
-            return Err(MachineError::Curvature(curvature[j] / column.dot(&column)).into());
+            let bend = curvature[j] / column.dot(&column);
+            return Err(match rounding(kernel.diagonal()?.view()) {
+                rounding if bend.abs() <= rounding => MachineError::BelowRounding { added, rounding },
+                _ => MachineError::Curvature(bend),
+            }
+            .into());
         }
         let step = share(&size, &curvature);
         x = x + &direction * &step;
         residual = residual - &image * &step;
         iterations += 1;
         let near = largest_gap(&solutions(&x, &residual, iterations)) <= options.tolerance.max(f64::EPSILON);
-        let last = iterations >= options.max_iterations;
+        let last = iterations >= options.max_iterations.min(1_000 + 20 * n);
         if near || last {
             // Updated again and again, the residual is no longer quite that of x.
             residual = &right - &times(kernel, &x)? - &(&x * added);

@@ -12,6 +12,9 @@ const LIMIT: usize = 100;
 /// The duality gap, relative to the objective, at which it stops: as near as products and bounds can tell apart.
 const NEAR: f64 = 1e-14;
 
+/// Iterations without halving what is left after which it is rounding.
+const WAITS: usize = 8;
+
 /// How much of the way to the nearest bound a step takes at most.
 const SHARE: f64 = 0.995;
 
@@ -71,7 +74,7 @@ pub(super) fn minimise(
     let unit = size / most;
     let kernel =
         Array2::from_shape_fn((n, n), |(i, j)| (rows[i * n + j] + if i == j { problem.ridge } else { 0.0 }) / most);
-    let mut state = State { kernel, sides: Vec::new(), shift: 0.0, intercept };
+    let mut state = State { kernel, sides: Vec::new(), shift: 0.0, intercept, nearest: f64::INFINITY, waited: 0 };
     for (i, &y) in labels.iter().enumerate() {
         for (sign, bound) in [(1.0, problem.upper[i]), (-1.0, -problem.lower[i])] {
             if bound > 0.0 {
@@ -110,6 +113,9 @@ struct State {
     /// The multiplier of `sum alpha = 0`.
     shift: f64,
     intercept: bool,
+    /// The smallest gap or violation so far, and for how many iterations it has not halved.
+    nearest: f64,
+    waited: usize,
 }
 
 impl State {
@@ -150,7 +156,10 @@ impl State {
         let off = residual.iter().fold(0.0, |most: f64, r| most.max(r.abs()));
         let gap = mean * parts / value.abs().max(f64::MIN_POSITIVE);
         watch(gap);
-        if (gap <= NEAR && off <= 1e-12) || !gap.is_finite() {
+        let far = gap.max(off);
+        self.waited = if far < 0.5 * self.nearest { 0 } else { self.waited + 1 };
+        self.nearest = self.nearest.min(far);
+        if far <= NEAR || !far.is_finite() || (far < 1e-6 && self.waited >= WAITS) {
             return false;
         }
 

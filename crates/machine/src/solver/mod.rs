@@ -178,7 +178,7 @@ pub(crate) fn solve_checked(
     let bounds = |labels: ArrayView1<f64>, problem: BoxDual| {
         working_set::solve(gram, labels, &problem, loss.loss(), objective, options)
     };
-    match loss {
+    let found: Vec<Solution> = match loss {
         LossConfig::Hinge => each(&|labels| bounds(labels, BoxDual::hinge(objective, labels))),
         LossConfig::SquaredHinge => each(&|labels| bounds(labels, BoxDual::squared_hinge(objective, labels))),
         LossConfig::EpsilonInsensitive(loss) => {
@@ -186,5 +186,7 @@ pub(crate) fn solve_checked(
         }
         LossConfig::Squared => ridge::solve(gram, targets, objective, options),
         LossConfig::Logistic => each(&|labels| newton::solve(gram, labels, objective, options)),
-    }
+    }?;
+    found.iter().try_for_each(Solution::check)?;
+    Ok(found)
 }

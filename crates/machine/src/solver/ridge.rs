@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
 use super::{Options, Solution, Stop};
-use crate::check::{check_kernel, check_labels_for};
+use crate::check::{check_kernel, check_labels_for, check_outputs, rounding};
 use crate::duality::Objectives;
 use crate::error::MachineError;
 use crate::loss::Squared;
@@ -60,6 +60,9 @@ impl Ridge {
         let jitter = 1e-12 * gram.diag().sum();
         let failed = |residual: f64| match added {
             0.0 => MachineError::Singular { residual, jitter },
+            added if added <= rounding(gram.diag()) => {
+                MachineError::BelowRounding { added, rounding: rounding(gram.diag()) }
+            }
             added => MachineError::NoFactor { added },
         };
         let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY))?;
@@ -81,6 +84,7 @@ impl Ridge {
         if residual.is_nan() || residual > INTERPOLATES {
             return Err(failed(residual));
         }
+        check_outputs(alpha.view())?;
         Ok(Self { coefficients: alpha, intercepts })
     }
 }
@@ -141,5 +145,10 @@ mod tests {
         let error =
             Ridge::solve(indefinite.view(), array![[1.0], [-1.0]].view(), Objective::new(0.5, 2).unwrap(), false);
         assert_eq!(error, Err(MachineError::NoFactor { added: 0.5 }));
+        // Features of very unlike scales: rounding made it indefinite, and is larger than what is added.
+        let large = array![[1e18, 1e18 + 256.0], [1e18 + 256.0, 1e18]];
+        let little = Objective::new(1e-6, 2).unwrap();
+        let error = Ridge::solve(large.view(), array![[1.0], [-1.0]].view(), little, false).unwrap_err();
+        assert!(error.to_string().contains("bring the features to one scale"), "{error}");
     }
 }

@@ -1,8 +1,10 @@
 //! What a solver returns.
 
-use ndarray::Array1;
+use ndarray::{Array1, Axis};
 
+use crate::check::check_outputs;
 use crate::duality::Objectives;
+use crate::error::MachineError;
 
 /// A machine at the optimum of its objective, as near as asked for: `g(x) = sum_i alpha_i K(x, x_i) + b`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,12 @@ pub enum Stop {
 }
 
 impl Solution {
+    /// That coefficients and outputs are finite.
+    pub(crate) fn check(&self) -> Result<(), MachineError> {
+        check_outputs(self.coefficients.view().insert_axis(Axis(1)))?;
+        check_outputs(self.outputs.view().insert_axis(Axis(1)))
+    }
+
     /// The positions of the samples with a coefficient other than 0, ascending.
     pub fn support(&self) -> Vec<usize> {
         (0..self.coefficients.len()).filter(|&i| self.coefficients[i] != 0.0).collect()
