@@ -3,10 +3,11 @@ the hinge loss, scikit-learn's newton-cholesky for the logistic loss.
 
     python tests/reference/ill_conditioned.py      # numpy, scikit-learn, cvxopt; rewrites the optima in ill_conditioned.json
 
-The inputs are in the JSON: two normal features of scales 1 and 10^4 (hinge-mixed); age, income and children, all whole
+The samples are in the JSON: two normal features of scales 1 and 10^4 (hinge-mixed); age, income and children, all whole
 numbers (logistic-income); features over ten orders of magnitude, a sample of zeros with both labels among them
-(logistic-mixed); 16 distinct samples in 47 rows (near-duplicates). The kernel is the tangent kernel of one hidden ReLU
-layer as it is naively written, by the arc cosine: it errs by 1e-8 where samples are nearly parallel.
+(logistic-mixed). Their kernel is the tangent kernel of one hidden ReLU layer. Of 16 distinct samples in 47 rows
+(near-duplicates) the JSON has the upper triangle of a kernel whose duplicates differ by 2.6e-8, as numpy's arccos makes
+them.
 """
 
 import json
@@ -20,10 +21,20 @@ from sklearn.linear_model import LogisticRegression
 
 def kernel(x):
     s = x @ x.T / x.shape[1]
-    norms = np.outer(*[np.sqrt(np.diag(s))] * 2)
-    cosine = np.clip(np.divide(s, norms, out=np.zeros_like(s), where=norms > 0), -1, 1)
-    angle = np.arccos(cosine)
-    return (norms * (np.sin(angle) + (np.pi - angle) * cosine) + s * (np.pi - angle)) / np.pi
+    sizes = np.sqrt((x**2).sum(1))
+    unit = np.divide(x, sizes[:, None], out=np.zeros_like(x), where=sizes[:, None] > 0)
+    # Kahan's formula, exact to rounding for every angle.
+    apart, sum_ = (np.sqrt(((unit[:, None] + sign * unit[None]) ** 2).sum(-1)) for sign in (-1, 1))
+    angle = 2 * np.arctan2(apart, sum_)
+    norms = np.outer(sizes, sizes) / x.shape[1]
+    return (norms * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) + s * (np.pi - angle)) / np.pi
+
+
+def triangle(values):
+    n = round((2 * len(values)) ** 0.5 - 0.5)
+    K = np.zeros((n, n))
+    K[np.triu_indices(n)] = values
+    return np.triu(K) + np.triu(K, 1).T
 
 
 def hinge(K, y, C, intercept):
@@ -61,7 +72,8 @@ def main():
     path = Path(__file__).with_suffix(".json")
     sets = json.loads(path.read_text())["sets"]
     for one in sets:
-        K, y = kernel(np.array(one["inputs"])), np.array(one["labels"])
+        K = triangle(one["triangle"]) if "triangle" in one else kernel(np.array(one["inputs"]))
+        y = np.array(one["labels"])
         one["cases"] = []
         for solve, C, intercept in CASES[one["name"]]:
             # Where no coefficient is at its bound a larger C has the same optimum, and this solver wants moderate ones.

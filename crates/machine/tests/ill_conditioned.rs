@@ -15,7 +15,10 @@ struct Reference {
 #[derive(Deserialize)]
 struct Set {
     name: String,
+    #[serde(default)]
     inputs: Vec<Vec<f64>>,
+    #[serde(default)]
+    triangle: Vec<f64>,
     labels: Vec<f64>,
     cases: Vec<Case>,
 }
@@ -28,17 +31,32 @@ struct Case {
     optimum: f64,
 }
 
-/// The tangent kernel of one hidden ReLU layer, by the arc cosine.
+/// The tangent kernel of one hidden ReLU layer, with angles by Kahan's formula.
 fn kernel(inputs: &[Vec<f64>]) -> Array2<f64> {
-    let n = inputs.len();
-    let product =
-        |i: usize, j: usize| inputs[i].iter().zip(&inputs[j]).map(|(a, b)| a * b).sum::<f64>() / inputs[0].len() as f64;
+    let (n, d) = (inputs.len(), inputs[0].len());
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let unit = |x: &Vec<f64>| x.iter().map(|v| if norm(x) > 0.0 { v / norm(x) } else { 0.0 }).collect::<Vec<f64>>();
+    let units: Vec<Vec<f64>> = inputs.iter().map(unit).collect();
     Array2::from_shape_fn((n, n), |(i, j)| {
-        let (s, norms) = (product(i, j), (product(i, i) * product(j, j)).sqrt());
-        let cosine = if norms > 0.0 { (s / norms).clamp(-1.0, 1.0) } else { 0.0 };
-        let angle = cosine.acos();
-        (norms * (angle.sin() + (PI - angle) * cosine) + s * (PI - angle)) / PI
+        let s = inputs[i].iter().zip(&inputs[j]).map(|(a, b)| a * b).sum::<f64>() / d as f64;
+        let norms = norm(&inputs[i]) * norm(&inputs[j]) / d as f64;
+        let both = |sign: f64| norm(&units[i].iter().zip(&units[j]).map(|(a, b)| a + sign * b).collect::<Vec<f64>>());
+        let angle = 2.0 * both(-1.0).atan2(both(1.0));
+        (norms * (angle.sin() + (PI - angle) * angle.cos()) + s * (PI - angle)) / PI
     })
+}
+
+/// A symmetric matrix from its upper triangle, row by row.
+fn symmetric(triangle: &[f64], n: usize) -> Array2<f64> {
+    let mut values = triangle.iter();
+    let mut matrix = Array2::zeros((n, n));
+    for i in 0..n {
+        for j in i..n {
+            let value = values.next().expect("n (n + 1) / 2 values");
+            (matrix[[i, j]], matrix[[j, i]]) = (*value, *value);
+        }
+    }
+    matrix
 }
 
 #[test]
@@ -46,8 +64,9 @@ fn solvers_end_at_the_optimum_of_others() {
     let reference: Reference =
         serde_json::from_str(include_str!("../../../tests/reference/ill_conditioned.json")).unwrap();
     assert_eq!(reference.sets.len(), 4);
-    for Set { name, inputs, labels, cases } in &reference.sets {
-        let (gram, n) = (kernel(inputs), labels.len());
+    for Set { name, inputs, triangle, labels, cases } in &reference.sets {
+        let n = labels.len();
+        let gram = if inputs.is_empty() { symmetric(triangle, n) } else { kernel(inputs) };
         let labels = Array1::from_vec(labels.clone());
         assert!(!cases.is_empty());
         for Case { loss, c, intercept, optimum } in cases {

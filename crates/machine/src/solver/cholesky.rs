@@ -6,6 +6,11 @@ use faer::linalg::cholesky::llt::solve::solve_in_place;
 use faer::{MatMut, MatRef, Par};
 use ndarray::{Array2, ArrayView2};
 
+/// Parts that the work is cut in, whatever the number of threads: sums depend on where it is cut.
+fn parts() -> Par {
+    Par::rayon(16)
+}
+
 /// `A = L L^T` for a symmetric positive definite `A: [n, n]`.
 pub(crate) struct Cholesky {
     /// In the upper triangle of the rows: `L^T`.
@@ -20,9 +25,9 @@ impl Cholesky {
         let slice = factor.as_slice_mut().expect("the standard layout is contiguous");
         // Rows of a symmetric matrix are its columns.
         let columns = MatMut::from_column_major_slice_mut(slice, n, n);
-        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, Par::rayon(0), Default::default()));
+        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<f64>(n, parts(), Default::default()));
         let stack = MemStack::new(&mut memory);
-        cholesky_in_place(columns, Default::default(), Par::rayon(0), stack, Default::default()).ok()?;
+        cholesky_in_place(columns, Default::default(), parts(), stack, Default::default()).ok()?;
         // A pivot that is rounding noise passes as positive: the factor would be worthless.
         factor.diag().iter().all(|pivot| pivot.is_finite()).then_some(Self { factor })
     }
@@ -35,7 +40,7 @@ impl Cholesky {
         let factor = self.factor.as_slice().expect("made contiguous");
         let factor = MatRef::from_column_major_slice(factor, n, n);
         let solution = MatMut::from_column_major_slice_mut(&mut columns, n, k);
-        solve_in_place(factor, solution, Par::rayon(0), MemStack::new(&mut []));
+        solve_in_place(factor, solution, parts(), MemStack::new(&mut []));
         Array2::from_shape_vec((k, n), columns).expect("n k numbers").reversed_axes()
     }
 }
