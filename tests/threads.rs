@@ -118,16 +118,12 @@ fn kernels_machines_and_certificates_are_alike() {
     for (name, architecture) in [("mlp", "mlp = { hidden = [200, 200] }"), ("cnn", "cnn = { channels = [8] }")] {
         for kind in ["ntk", "nngp"] {
             commands.push(
-                [words(&format!("kernel --n 70 --kind {kind} --out {name}-{kind}.npz")), arch(architecture)]
-                    .concat(),
+                [words(&format!("kernel --n 70 --kind {kind} --out {name}-{kind}.npz")), arch(architecture)].concat(),
             );
         }
         commands.push(
-            [
-                words(&format!("kernel --n 70 --width 200 --samples 2 --out {name}-finite.npz")),
-                arch(architecture),
-            ]
-            .concat(),
+            [words(&format!("kernel --n 70 --width 200 --samples 2 --out {name}-finite.npz")), arch(architecture)]
+                .concat(),
         );
     }
     for loss in ["hinge", "squared", "logistic", "squared-hinge"] {

@@ -78,18 +78,22 @@ pub enum Error {
     },
     /// Training diverged.
     #[error(
-        "training diverged at step {step}: the {who}'s loss is {loss} (the last finite one was {last}); try a smaller \
-         training.learning_rate. What was recorded until then is in {}", folder.display()
+        "training diverged at step {step}: the {who}'s {what} is {value}{}; try a smaller training.learning_rate. What was \
+         recorded until then is in {}",
+        last.map_or(String::new(), |last| format!(" (its last finite loss was {last})")),
+        folder.display()
     )]
     Diverged {
-        /// The network or the machine.
+        /// The network, the machine or the linearised network.
         who: &'static str,
         /// The step, from 1.
         step: usize,
-        /// The loss: NaN or infinite.
-        loss: f64,
-        /// The loss before.
-        last: f64,
+        /// What is not finite.
+        what: &'static str,
+        /// Its value: NaN or infinite.
+        value: f64,
+        /// Its own loss before, if there was one.
+        last: Option<f64>,
         /// The run folder.
         folder: PathBuf,
     },
