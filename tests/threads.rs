@@ -130,7 +130,9 @@ fn kernels_machines_and_certificates_are_alike() {
         let fit = format!("fit mnist01 --n 300 --loss {loss} --c 10 --out {loss}.npz");
         let fit = if loss == "squared" { format!("{fit} --multiclass one-versus-one") } else { fit };
         commands.push([words(&fit), arch("mlp = { hidden = [1] }")].concat());
-        commands.push(words(&format!("certify {loss}.npz --n 3 --out certify-{loss}")));
+        if loss == "hinge" {
+            commands.push(words("certify hinge.npz --n 2 --out certify"));
+        }
     }
     same(&commands);
 }

@@ -37,6 +37,14 @@ pub enum Error {
     /// Something that cannot be certified.
     #[error(transparent)]
     Certify(#[from] widenet_certify::CertifyError),
+    /// A sample that cannot be certified.
+    #[error("sample {position} (counted from 0): {source}")]
+    Sample {
+        /// Its position among all samples.
+        position: usize,
+        /// Why.
+        source: widenet_certify::CertifyError,
+    },
     /// A network on disk.
     #[error(transparent)]
     Storage(#[from] widenet_model::StorageError),
@@ -105,7 +113,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
-            Error::Certify(_) | Error::Libsvm(_) => 2,
+            Error::Certify(_) | Error::Sample { .. } | Error::Libsvm(_) => 2,
             Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
         }
