@@ -73,7 +73,7 @@ fn meaning(certified: &Certified) -> String {
 
 /// What a bound says about a model, and what it says about itself.
 fn looseness(report: &mut Report, certified: &Certified) {
-    let Certified { config, model, .. } = certified;
+    let model = &certified.model;
     let Some((methods, attack)) = certified.beside_attack() else { return };
     let (Some(loosest), Some(tightest)) = (methods.first(), methods.last()) else { return };
     // The published code is no bound where it is above another.

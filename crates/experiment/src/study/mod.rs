@@ -86,12 +86,26 @@ impl Setup<'_> {
 fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
     let objective = Objective::new(row.lambda_mean, setup.data.train.len())?;
     Descent::new(objective, row.learning_rate(&setup.config.training), Decay::Pegasos)?;
+    if let (Some(warning), Some(_)) = (row.parameters.mismatch(row.kernel), setup.architecture.width()) {
+        eprintln!("warning: row {:?}: {warning}", row.name);
+    }
     match row.kernel {
         KernelName::Empirical => Err(Error::Setting(format!(
             "study: row {:?} has kernel `empirical`, but `limit` or `nngp` is needed",
             row.name
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Refuses numbers of a step that are not all finite: something that is trained has diverged.
+fn finite(numbers: impl IntoIterator<Item = f64>, what: impl FnOnce() -> String) -> Result<(), Error> {
+    match numbers.into_iter().find(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(value) => {
+            let problem = format!("{}: it is {value}, as training diverged; try a smaller learning rate", what());
+            Err(Error::Numerics(problem))
+        }
     }
 }
 
