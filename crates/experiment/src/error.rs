@@ -86,15 +86,15 @@ pub enum Error {
     },
     /// Training diverged.
     #[error(
-        "training diverged at step {step}: the {who}'s {what} is {value}{}; try a smaller training.learning_rate. What was \
-         recorded until then is in {}",
+        "training diverged at step {step}: the {who}'s {what} is {value}{}; try {}. What was recorded until then is in {}",
         last.map_or(String::new(), |last| format!(" (its last finite loss was {last})")),
+        if *step == 0 { "sigma_w and sigma_b near 1, and features of a smaller size" } else { "a smaller training.learning_rate" },
         folder.display()
     )]
     Diverged {
         /// The network, the machine or the linearised network.
         who: &'static str,
-        /// The step, from 1.
+        /// The step, from 1; 0 is the start.
         step: usize,
         /// What is not finite.
         what: &'static str,

@@ -90,7 +90,7 @@ fn measure(
     progress.inc(width as u64);
     let kernel = max_abs(&(&own.dot(machine) - g_train));
     let (train, test) = (max_abs(&(&f_train - g_train)), max_abs(&(&f_test - g_test)));
-    super::finite([train, test, kernel], || format!("the distance of a network of width {width} to the machine"))?;
+    super::finite(0, [train, test, kernel], || format!("the distance of a network of width {width} to the machine"))?;
     let same = f_test.iter().zip(g_test).filter(|&(f, g)| f * g > 0.0).count();
     Ok(Cell {
         width,

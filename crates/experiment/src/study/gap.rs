@@ -208,7 +208,7 @@ fn measure(
             let expected = predicted.outputs(kernels.train.view());
             let predicted = max_abs(&(&expected - &g_train));
             let all = [train_max, train_rms, test_max, predicted, max_abs(&g_train), parts[0], parts[1]];
-            super::finite(all, || format!("the gap of {} at width {width}, step {step}", row.name))?;
+            super::finite(step, all, || format!("the gap of {} at width {width}", row.name))?;
             cell.to_linearised = cell.to_linearised.max(parts[0]);
             cell.linearised_to_machine = cell.linearised_to_machine.max(parts[1]);
             cell.points.push(Point { step, train_max, train_rms, test_max, output: max_abs(&g_train), predicted });
@@ -222,7 +222,8 @@ fn measure(
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(
-                "the gap of {} at width {width}: training diverged at step {}; try a smaller learning rate",
+                "the gap of {} at width {width}: training diverged at step {}: the network's loss is {value}; try a smaller \
+                 learning rate",
                 row.name,
                 step + 1
             )));

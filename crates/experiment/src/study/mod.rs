@@ -98,15 +98,15 @@ fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
     }
 }
 
-/// Refuses numbers of a step that are not all finite: something that is trained has diverged.
-fn finite(numbers: impl IntoIterator<Item = f64>, what: impl FnOnce() -> String) -> Result<(), Error> {
-    match numbers.into_iter().find(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(value) => {
-            let problem = format!("{}: it is {value}, as training diverged; try a smaller learning rate", what());
-            Err(Error::Numerics(problem))
-        }
-    }
+/// Refuses numbers of a step that are not all finite: something that is trained has diverged, or was not finite at the
+/// start.
+fn finite(step: usize, numbers: impl IntoIterator<Item = f64>, what: impl FnOnce() -> String) -> Result<(), Error> {
+    let Some(value) = numbers.into_iter().find(|value| !value.is_finite()) else { return Ok(()) };
+    let (why, advice) = match step {
+        0 => ("before any training", "sigma_w and sigma_b near 1, and features of a smaller size"),
+        _ => ("as training diverged", "a smaller learning rate"),
+    };
+    Err(Error::Numerics(format!("{} at step {step}: it is {value}, {why}; try {advice}", what())))
 }
 
 /// The fan-in of a network's output layer.

@@ -181,15 +181,19 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
                 network: distance(distance_squared(&network)?, f.view()),
                 rate: (-2.0 * rate * row.lambda_mean * step as f64).exp(),
             };
-            super::finite([point.machine, point.flow, point.network], || {
-                format!("the distance of {} to its optimum at step {step}", row.name)
+            super::finite(step, [point.machine, point.flow, point.network], || {
+                format!("the distance of {} to its optimum", row.name)
             })?;
             points.push(point);
         }
         if step < steps {
             let value = descent.step(&all)?;
             if !value.is_finite() {
-                let problem = format!("the objective of {}: training diverged at step {}", row.name, step + 1);
+                let problem = format!(
+                    "the objective of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
+                    row.name,
+                    step + 1
+                );
                 return Err(Error::Numerics(problem));
             }
             machine.step(kernels.train.view(), labels, loss, &all);

@@ -142,8 +142,8 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
                 test: max_abs(theorem.slice(s![n..])),
                 train_signed: max_abs(signed.slice(s![..n])),
             };
-            super::finite([point.train, point.test, point.train_signed], || {
-                format!("the path kernel machine of {} at step {step}", row.name)
+            super::finite(step, [point.train, point.test, point.train_signed], || {
+                format!("the path kernel machine of {}", row.name)
             })?;
             points.push(point);
         }
@@ -153,7 +153,11 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
         let tangent = own_kernel(&network, row.parameters).gram(inputs.view(), data.train.inputs.view())?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
-            return Err(Error::Numerics(format!("the path of {}: training diverged at step {}", row.name, step + 1)));
+            return Err(Error::Numerics(format!(
+                "the path of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
+                row.name,
+                step + 1
+            )));
         }
         let outputs = ArrayView1::from(descent.outputs());
         let derivatives: Array1<f64> = outputs.iter().zip(labels).map(|(&z, &y)| loss.derivative(z, y)).collect();

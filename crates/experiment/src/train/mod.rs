@@ -132,7 +132,7 @@ impl Run<'_> {
     fn announce(&self) {
         let Self { config, data, architecture, objective, .. } = self;
         let width = architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
-        let batch = config.training.batch_size.map_or("full batch".into(), |size| format!("batches of {size}"));
+        let batch = self.batch().map_or("full batch".into(), |size| format!("batches of {size}"));
         eprintln!(
             "{}: {} training and {} test samples of {}; network of {width}, seed {}, {} on {}",
             config.name,
@@ -158,6 +158,11 @@ impl Run<'_> {
         if let Some(warning) = self.mismatch() {
             eprintln!("warning: {warning}");
         }
+    }
+
+    /// Samples in a batch, where not every batch is all of them.
+    fn batch(&self) -> Option<usize> {
+        self.config.training.batch_size.map(std::num::NonZero::get).filter(|size| *size < self.data.train.len())
     }
 
     /// What is wrong with a machine whose kernel is not that of the parameters that are trained.

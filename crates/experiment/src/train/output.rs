@@ -64,7 +64,7 @@ fn results(run: &Run, records: &[Record], parameters: usize) -> Value {
             "lambda_mean": objective.lambda_mean(),
             "lambda": objective.lambda(),
             // JSON has no infinity: without regularisation there is no C.
-            "c": if objective.lambda() > 0.0 { Some(objective.c()) } else { None },
+            "c": Some(objective.c()).filter(|c| c.is_finite()),
         },
         "steps": last.step,
         "time": time(config, last.step),

@@ -237,7 +237,7 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
             ),
         ),
         pair("steps", format!("{}, time {}", last.step, time(config, last.step))),
-        pair("batch", config.training.batch_size.map_or("all samples".into(), |size| size.to_string())),
+        pair("batch", run.batch().map_or("all samples".into(), |size| size.to_string())),
         pair("outputs", "centred: the network's output minus its output at initialisation".into()),
         pair("seed", config.seed.to_string()),
         pair("backend", format!("{}, {}", config.backend.name(), config.precision.name())),
