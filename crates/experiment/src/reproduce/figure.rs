@@ -113,7 +113,7 @@ fn over_time(columns: &Columns, name: &str) -> Vec<(f64, f64)> {
 }
 
 fn largest(columns: &Columns, name: &str) -> f64 {
-    columns.get(name).map_or(f64::NAN, |values| crate::train::record::max_abs(values))
+    columns.get(name).map_or(f64::NAN, crate::train::record::max_abs)
 }
 
 fn results_of(runs: &[Run], found: &[(Value, Columns)]) -> Value {
