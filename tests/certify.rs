@@ -197,7 +197,7 @@ fn a_row_of_zeros_has_the_radius_0() {
                 assert!(radii.len() >= methods.split(',').count() && numbers.iter().all(|v| v.is_finite()), "{row:?}");
                 if value == 0.0 {
                     assert!(k == 2 && radii.iter().all(|radius| *radius == 0.0), "{row:?}");
-                    assert_eq!(row.iter().last(), Some(""), "nobody has won");
+                    assert_eq!(row.iter().next_back(), Some(""), "nobody has won");
                 }
                 assert!(k == 2 || radii.iter().all(|radius| *radius > 0.0), "{row:?}");
             }
