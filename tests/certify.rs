@@ -149,6 +149,82 @@ fn machines_of_tables_are_certified() {
     }
 }
 
+/// A row of zeros, for which a machine without intercept says 0: its radius is 0, and the other rows are certified. No
+/// number of the results is infinite or none.
+#[test]
+fn a_row_of_zeros_has_the_radius_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    std::fs::write(path("t.csv"), "a,b,class\n3,1,1\n1,3,-1\n0,0,1\n6,2,1\n2,6,-1\n").unwrap();
+    for intercept in [&[][..], &["--intercept"]] {
+        let fit = [
+            "fit",
+            &path("t.csv"),
+            "--arch",
+            "mlp = { hidden = [1] }",
+            "--c",
+            "10",
+            "--out",
+            &path("m.npz"),
+            "--force",
+        ];
+        let output = widenet(&[&fit[..], intercept].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        for norm in ["inf", "2"] {
+            let out = folder.path().join(norm);
+            let methods = if norm == "inf" {
+                "published,interval,relaxation,taylor,best"
+            } else {
+                "interval,relaxation,taylor,best"
+            };
+            let more = ["--data", &path("t.csv"), "--norm", norm, "--method", methods, "--force"];
+            let output = certify(Path::new(&path("m.npz")), &out, &more);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let written =
+                [String::from_utf8(output.stdout).unwrap(), std::fs::read_to_string(out.join("report.html")).unwrap()];
+            assert!(written.iter().all(|text| !text.contains("NaN") && !text.contains(" inf")), "{written:?}");
+            let results = std::fs::read_to_string(out.join("results.json")).unwrap();
+            assert!(!results.replace("\"domain\": null", "").contains("null"), "{results}");
+            let mut rows = csv::Reader::from_path(out.join("certificates.csv")).unwrap();
+            for (k, row) in rows.records().map(Result::unwrap).enumerate() {
+                let numbers: Vec<f64> = row
+                    .iter()
+                    .skip(2)
+                    .take_while(|c| !c.is_empty() && c.parse::<f64>().is_ok())
+                    .map(|c| c.parse().unwrap())
+                    .collect();
+                let (value, radii) = (numbers[0], &numbers[1..]);
+                assert!(radii.len() >= methods.split(',').count() && numbers.iter().all(|v| v.is_finite()), "{row:?}");
+                if value == 0.0 {
+                    assert!(k == 2 && radii.iter().all(|radius| *radius == 0.0), "{row:?}");
+                    assert_eq!(row.iter().next_back(), Some(""), "nobody has won");
+                }
+                assert!(k == 2 || radii.iter().all(|radius| *radius > 0.0), "{row:?}");
+            }
+        }
+    }
+}
+
+/// What leaves the range of numbers is an error that names the sample.
+#[test]
+fn huge_features_are_refused_by_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    std::fs::write(path("t.csv"), "3,1,1\n1,3,-1\n").unwrap();
+    std::fs::write(path("huge.csv"), "3,1,1\n1e160,3,-1\n").unwrap();
+    let fit = ["fit", &path("t.csv"), "--arch", "mlp = { hidden = [1] }", "--c", "10", "--out", &path("m.npz")];
+    assert!(widenet(&fit).status.success());
+    let out = folder.path().join("out");
+    let output = certify(Path::new(&path("m.npz")), &out, &["--data", &path("huge.csv"), "--budget", "1e300"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("sample 1 (counted from 0): feature 0 of a sample is 1e160"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!out.exists(), "nothing is written");
+}
+
 #[test]
 fn tables_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -459,6 +459,57 @@ fn divergence_stops_with_the_step_and_keeps_the_records() {
     assert!(!out.join("results.json").exists());
 }
 
+/// Steps far too long: the network leaves its machine, and no sentence says otherwise.
+#[test]
+fn a_bad_run_gets_no_good_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = train(&out, &["--set", "training.learning_rate=1000"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    let summary = String::from_utf8(output.stdout).unwrap();
+    for text in [&report, &summary] {
+        assert!(text.contains("the network does not follow its machine"), "{text}");
+        assert!(!text.contains("the network follows"), "{text}");
+    }
+    assert!(report.contains("The losses part: at most"), "what the losses do is said");
+    let gap = results(&out);
+    let ratio = gap["gap"]["train_max"].as_f64().unwrap() / gap["output"]["train_max_abs"].as_f64().unwrap();
+    assert!(ratio > 0.25, "{ratio}");
+}
+
+/// The last layer alone beside the machine of all layers, and the other way round: said in one line and in the report.
+#[test]
+fn a_machine_of_other_parameters_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("last-layer", "limit", "warning: of the network the last layer"),
+        ("all", "nngp", "warning: of the network all"),
+    ];
+    for (parameters, kernel, words) in cases {
+        let out = folder.path().join(kernel);
+        let [parameters, kernel] =
+            [format!("training.parameters='{parameters}'"), format!("machine.kernel='{kernel}'")];
+        let output = train(&out, &["--set", &parameters, "--set", &kernel]);
+        assert!(output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
+        assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("Warning: of the network"));
+    }
+    let output = train(
+        &folder.path().join("right"),
+        &["--set", "training.parameters='last-layer'", "--set", "machine.kernel='nngp'"],
+    );
+    assert!(output.status.success() && !stderr(&output).contains("warning"), "{}", stderr(&output));
+}
+
+/// What is not finite before the first step is not blamed on the learning rate.
+#[test]
+fn outputs_beyond_numbers_are_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = train(&folder.path().join("run"), &["--set", "architecture.mlp.sigma_w=1e200"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!stderr(&output).contains("learning_rate") && !stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_place_that_cannot_be_written_is_named() {

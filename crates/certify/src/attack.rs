@@ -60,6 +60,10 @@ pub(crate) fn attack(
     seed: u64,
 ) -> Option<Adversary> {
     let attacker = Attacker { decision, sign, x, threat };
+    if sign * decision.value(x) <= 0.0 {
+        // On the boundary already.
+        return Some(Adversary { input: x.to_owned(), radius: 0.0 });
+    }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut best: Option<(f64, Array1<f64>)> = None;
     for restart in 0..effort.restarts.max(1) {
@@ -98,7 +102,7 @@ pub(crate) fn attack(
             best = Some((radius, direction));
         }
     }
-    best.map(|(radius, direction)| attacker.adversary(&direction, radius))
+    best.and_then(|(radius, direction)| attacker.adversary(&direction, radius))
 }
 
 struct Attacker<'a> {
@@ -158,7 +162,8 @@ impl Attacker<'_> {
         };
         let (mut low, mut high) = (0.0, limit);
         let (mut at_low, mut at_high) = (value(0.0), value(limit));
-        if at_high > 0.0 {
+        // Also where the value is no number.
+        if at_high.is_nan() || at_high > 0.0 {
             return None;
         }
         // The secant, kept away from the ends.
@@ -178,23 +183,18 @@ impl Attacker<'_> {
         Some(high)
     }
 
-    /// The input itself: moved out by a hair until `g` as it is computed has changed sign.
-    fn adversary(&self, direction: &Array1<f64>, radius: f64) -> Adversary {
-        let mut radius = radius;
-        let mut input = self.at(direction, radius);
-        for _ in 0..40 {
-            if self.sign * self.decision.value(input.view()) <= 0.0 {
-                break;
-            }
-            radius *= 1.0 + 1e-7;
-            input = self.at(direction, radius);
-        }
+    /// The input itself: moved out by a hair until `g` as it is computed has changed sign. `None` when it does not: no
+    /// input is called an adversary that is decided as before.
+    fn adversary(&self, direction: &Array1<f64>, radius: f64) -> Option<Adversary> {
+        let tries = std::iter::successors(Some(radius), |radius| Some(radius * (1.0 + 1e-7))).take(41);
+        let mut inputs = tries.map(|radius| self.at(direction, radius));
+        let input = inputs.find(|input| self.sign * self.decision.value(input.view()) <= 0.0)?;
         let moved = &input - &self.x;
         let radius = match self.threat.norm {
             Norm::Inf => moved.iter().fold(0.0, |a: f64, m| a.max(m.abs())),
             Norm::Two => norm(moved.view()),
         };
-        Adversary { input, radius }
+        radius.is_finite().then_some(Adversary { input, radius })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::cosines::{Cosines, UnitCosines};
 use crate::error::CertifyError;
 use crate::interval::{interval_bound, published_bound, published_search};
-use crate::machine::{DenseMachine, norm};
+use crate::machine::{DenseMachine, SMALLEST, norm};
 use crate::quadratic::{Curvature, Quadratic};
 use crate::region::{Norm, Region, Threat};
 use crate::relaxation::relaxation_bound;
@@ -115,7 +115,8 @@ impl<'a> Sample<'a> {
     ///
     /// # Errors
     ///
-    /// When it has another number of features, is not finite, or lies outside the domain.
+    /// When it has another number of features, is not finite, is too large or too small to compute with, or lies outside
+    /// the domain.
     pub fn new(machine: &'a DenseMachine, x: ArrayView1<'a, f64>, threat: Threat) -> Result<Self, CertifyError> {
         machine.check(x)?;
         threat.check(x)?;
@@ -171,6 +172,20 @@ impl<'a> Sample<'a> {
         start: &mut Array1<f64>,
         go_on: &dyn Fn() -> bool,
     ) -> f64 {
+        let bound = self.bound_of(method, radius, enough, effort, start, go_on);
+        // What has left the range of numbers bounds nothing.
+        if bound.is_finite() { bound } else { f64::NEG_INFINITY }
+    }
+
+    fn bound_of(
+        &self,
+        method: Method,
+        radius: f64,
+        enough: f64,
+        effort: Effort,
+        start: &mut Array1<f64>,
+        go_on: &dyn Fn() -> bool,
+    ) -> f64 {
         let sign = self.sign();
         let region = Region::new(self.x, radius, self.threat);
         let unit = self.threat.domain.is_none().then(|| self.unit());
@@ -207,8 +222,12 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// The largest radius that a method can show. `upper`: the radius of an attack, if known; it only saves time.
+    /// The largest radius that a method can show; 0 on the decision boundary. `upper`: the radius of an attack, if known;
+    /// it only saves time.
     pub fn certify(&self, method: Method, effort: Effort, upper: Option<f64>) -> Certificate {
+        if self.value == 0.0 {
+            return Certificate { radius: 0.0, method };
+        }
         let go_on = deadline(effort);
         let value = self.value.abs();
         let upper = upper.unwrap_or(f64::INFINITY).min(self.limit());
@@ -245,6 +264,9 @@ impl<'a> Sample<'a> {
     /// The radius of the paper's published code (its Theorem 4.2 for the l_inf norm and two layers), which is no
     /// certificate where it is large. The search starts at `start`; for kernel machines the code takes 0.05.
     pub fn published(&self, start: f64) -> f64 {
+        if self.value == 0.0 {
+            return 0.0;
+        }
         published_search(start, |delta| published_bound(self.machine, self.sign(), self.x, self.dots.view(), delta))
     }
 
@@ -261,6 +283,9 @@ impl<'a> Sample<'a> {
     /// Where intervals would reach zero if every kernel value fell along its own gradient at the sample.
     fn interval_guess(&self) -> f64 {
         let (size, unit) = (norm(self.x), self.unit());
+        if size == 0.0 {
+            return self.limit();
+        }
         let along = match self.threat.norm {
             Norm::Inf => self.x.fold(0.0, |a, x| a + x.abs()) / size,
             Norm::Two => 1.0,
@@ -311,7 +336,8 @@ const GUESSED: f64 = 1.0 - 1e-6;
 
 /// Whether there is still time.
 fn deadline(effort: Effort) -> impl Fn() -> bool {
-    let end = effort.budget.map(|budget| Instant::now() + budget);
+    // A budget beyond what clocks count is none.
+    let end = effort.budget.and_then(|budget| Instant::now().checked_add(budget));
     move || end.is_none_or(|end| Instant::now() < end)
 }
 
@@ -354,7 +380,7 @@ impl Search {
         let mut passed = None;
         for _ in 0..tries {
             let near = self.precision * self.high;
-            if self.high - self.low <= near || next <= self.low || !go_on() {
+            if self.high - self.low <= near || next <= self.low || next < SMALLEST || !go_on() {
                 return;
             }
             let value = bound(next);

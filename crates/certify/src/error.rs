@@ -9,8 +9,8 @@ pub enum CertifyError {
     /// The kernel could not be shown to be convex in the cosine, which every bound here rests on.
     #[error("the kernel of {0} hidden layers could not be shown to be convex in the cosine")]
     NotConvex(usize),
-    /// The scale of the weights is not a number > 0.
-    #[error("sigma_w is {0}: it must be a finite number > 0")]
+    /// The scale of the weights is not a number > 0, or one whose powers leave the range of numbers.
+    #[error("sigma_w is {0:?}: it must be a finite number > 0 whose powers stay in the range of numbers")]
     Scale(f64),
     /// There is not one coefficient per support vector.
     #[error("there are {coefficients} coefficients for {vectors} support vectors")]
@@ -23,6 +23,18 @@ pub enum CertifyError {
     /// A coefficient, an input or an intercept is infinite or not a number.
     #[error("{what} is {value}: it must be finite")]
     NotFinite {
+        /// Which number.
+        what: String,
+        /// The offending value.
+        value: f64,
+    },
+    /// A number is so large or so small that products of such numbers leave the range of `f64`, where no bound of what
+    /// rounding does holds.
+    #[error(
+        "{what} is {value:e}: sizes must be 0 or from {least:e} to {most:e}, so that products stay in the range of numbers",
+        least = crate::machine::SMALLEST, most = crate::machine::LARGEST
+    )]
+    Size {
         /// Which number.
         what: String,
         /// The offending value.

@@ -39,7 +39,8 @@ impl DenseMachine {
     ///
     /// # Errors
     ///
-    /// When the numbers of vectors and coefficients differ, one of the values is not finite, or `sigma_w` is not > 0.
+    /// When the numbers of vectors and coefficients differ, one of the values is not finite, `sigma_w` is not > 0, or the
+    /// largest feature of a vector, the largest coefficient or `beta_i`, or the intercept is not of a size between 1e-90 and 1e90.
     pub fn new(
         vectors: ArrayView2<f64>,
         coefficients: ArrayView1<f64>,
@@ -63,17 +64,34 @@ impl DenseMachine {
         if !intercept.is_finite() {
             return Err(not_finite("the intercept".into(), intercept));
         }
+        for (i, vector) in vectors.outer_iter().enumerate() {
+            check_size(vector, |j| format!("feature {j} of support vector {i}"))?;
+        }
+        if intercept.abs() > LARGEST {
+            return Err(CertifyError::Size { what: "the intercept".into(), value: intercept });
+        }
         let depth = profile.depth() as i32;
         let scale = sigma_w.powi(2 * (depth + 1)) / (2f64.powi(depth) * vectors.ncols() as f64);
+        if !(SMALLEST..=LARGEST).contains(&scale) {
+            return Err(CertifyError::Scale(sigma_w));
+        }
         let norms = vectors.map_axis(Axis(1), norm);
         let mut kept: Vec<usize> = (0..norms.len()).filter(|&i| norms[i] > 0.0 && coefficients[i] != 0.0).collect();
         // One sign after the other: every bound asks for it, and processors guess what does not change.
         kept.sort_by_key(|&i| coefficients[i] < 0.0);
+        check_size(coefficients.select(Axis(0), &kept).view(), |k| format!("coefficient {}", kept[k]))?;
         let mut directions = vectors.select(Axis(0), &kept);
         let norms = norms.select(Axis(0), &kept);
         directions.axis_iter_mut(Axis(0)).zip(&norms).for_each(|(mut row, n)| row /= *n);
         let directions = directions.reversed_axes().as_standard_layout().into_owned();
         let weights = coefficients.select(Axis(0), &kept) * norms * scale;
+        check_size(weights.view(), |k| {
+            format!(
+                "sigma_w^{} / (2^{depth} d) times coefficient and length of support vector {}",
+                2 * (depth + 1),
+                kept[k]
+            )
+        })?;
         let spans = directions.fold_axis(Axis(0), 0.0, |sum, e: &f64| sum + e.abs());
         Ok(Self { profile, directions, spans, weights, intercept })
     }
@@ -162,10 +180,32 @@ impl DenseMachine {
         if x.len() != self.features() {
             return Err(CertifyError::Features { found: x.len(), expected: self.features() });
         }
-        match x.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-            None => Ok(()),
-            Some((j, &value)) => Err(CertifyError::NotFinite { what: format!("feature {j} of a sample"), value }),
-        }
+        check_sample(x)
+    }
+}
+
+/// Largest and smallest size of what is computed with, other than 0. A bound multiplies up to three such numbers, and
+/// bounds of rounding are shares of what is rounded: none of it may overflow, nor fall below the normal numbers.
+pub(crate) const LARGEST: f64 = 1e90;
+pub(crate) const SMALLEST: f64 = 1e-90;
+
+/// Checks that the largest of some numbers is 0 or of a size to compute with. Names it otherwise, from its place.
+fn check_size(values: ArrayView1<f64>, name: impl Fn(usize) -> String) -> Result<(), CertifyError> {
+    let Some((place, &value)) = values.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())) else {
+        return Ok(());
+    };
+    if value == 0.0 || (SMALLEST..=LARGEST).contains(&value.abs()) {
+        return Ok(());
+    }
+    Err(CertifyError::Size { what: name(place), value })
+}
+
+/// Checks that the features of a sample are finite and of a size to compute with.
+pub(crate) fn check_sample(x: ArrayView1<f64>) -> Result<(), CertifyError> {
+    let name = |j: usize| format!("feature {j} of a sample");
+    match x.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+        None => check_size(x, name),
+        Some((j, &value)) => Err(CertifyError::NotFinite { what: name(j), value }),
     }
 }
 
@@ -280,5 +320,26 @@ mod tests {
         assert!(DenseMachine::new(x.view(), array![1.0, 2.0].view(), 0.0, profile, 1.0).is_err());
         assert!(DenseMachine::new(x.view(), array![1.0].view(), 0.0, profile, 0.0).is_err());
         assert!(machine().check(array![1.0].view()).is_err());
+    }
+
+    #[test]
+    fn sizes_that_leave_the_range_of_numbers_are_refused() {
+        let make = |x: f64, alpha: f64, intercept: f64, sigma_w: f64| {
+            let vectors = array![[x, 0.0]];
+            DenseMachine::new(vectors.view(), array![alpha].view(), intercept, Profile::new(1).unwrap(), sigma_w)
+        };
+        for (x, alpha, intercept, sigma_w) in
+            [(1e160, 1.0, 0.0, 1.0), (1e-160, 1.0, 0.0, 1.0), (1.0, 1e200, 0.0, 1.0), (1.0, 1e-200, 0.0, 1.0)]
+                .into_iter()
+                .chain([(1.0, 1.0, 1e100, 1.0), (1.0, 1.0, 0.0, 1e100), (1.0, 1.0, 0.0, 1e-100)])
+        {
+            let error = make(x, alpha, intercept, sigma_w).unwrap_err();
+            let typed = matches!(error, CertifyError::Size { .. } | CertifyError::Scale(_));
+            assert!(typed, "{x} {alpha} {intercept} {sigma_w}: {error}");
+        }
+        assert!(make(1e80, 1e-80, 1e80, 1.0).is_ok() && make(1.0, 0.0, 0.0, 1.0).is_ok());
+        let error = machine().check(array![1.0, 1e160].view()).unwrap_err().to_string();
+        assert!(error.starts_with("feature 1 of a sample is 1e160: sizes must be 0 or from 1e-90 to 1e90"), "{error}");
+        assert!(machine().check(array![0.0, 0.0].view()).is_ok());
     }
 }

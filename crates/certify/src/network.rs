@@ -9,7 +9,7 @@ use crate::attack::{Adversary, AttackEffort, Decision, attack};
 use crate::certifier::Search;
 use crate::error::CertifyError;
 use crate::interval::published_search;
-use crate::machine::norm;
+use crate::machine::{check_sample, norm};
 use crate::region::{EPS, Norm, Region, Threat};
 
 /// A dense ReLU network with one output, as plain matrices: `z = a W + b`, with the scales of the parameterisation
@@ -293,7 +293,7 @@ impl CentredNetwork<'_> {
     ///
     /// # Errors
     ///
-    /// When the sample does not fit.
+    /// When the sample does not fit, or its output is not finite.
     pub fn certify(
         &self,
         x: ArrayView1<f64>,
@@ -301,14 +301,17 @@ impl CentredNetwork<'_> {
         method: NetworkMethod,
         precision: f64,
     ) -> Result<f64, CertifyError> {
-        self.check(x, threat)?;
-        let value = self.value(x);
+        let value = self.check(x, threat)?;
         let limit = 2.0 * norm(x) + 1.0;
         let mut search = Search { precision, low: 0.0, at_low: value.abs(), high: limit, at_high: None };
         let sign = value.signum();
         let slope = norm(self.gradient(x).view()) * (x.len() as f64).sqrt();
         let first = (0.2 * value.abs() / slope.max(f64::MIN_POSITIVE)).min(limit);
-        search.run(first, 60, &|| true, &mut |radius| self.lower_bound(x, sign, radius, threat, method));
+        search.run(first, 60, &|| true, &mut |radius| {
+            let bound = self.lower_bound(x, sign, radius, threat, method);
+            // What has left the range of numbers bounds nothing.
+            if bound.is_finite() { bound } else { f64::NEG_INFINITY }
+        });
         Ok(search.low)
     }
 
@@ -316,6 +319,9 @@ impl CentredNetwork<'_> {
     /// at the sample itself. It bounds `f - f_0(x)`, which is not the function that is trained.
     pub fn published(&self, x: ArrayView1<f64>, start: f64) -> f64 {
         let (value, fixed) = (self.value(x), self.initial.value(x));
+        if value == 0.0 {
+            return 0.0;
+        }
         let sign = value.signum();
         published_search(start, |delta| {
             let region = Region::new(x, delta, Threat::new(Norm::Inf));
@@ -327,7 +333,7 @@ impl CentredNetwork<'_> {
     ///
     /// # Errors
     ///
-    /// When the sample does not fit.
+    /// When the sample does not fit, or its output is not finite.
     pub fn attack(
         &self,
         x: ArrayView1<f64>,
@@ -335,23 +341,26 @@ impl CentredNetwork<'_> {
         effort: AttackEffort,
         seed: u64,
     ) -> Result<Option<Adversary>, CertifyError> {
-        self.check(x, threat)?;
+        let value = self.check(x, threat)?;
         let first = [self.network, self.initial].map(|network| network.layers[0].forward(x));
         let attacked = Attacked { centred: *self, first };
-        let sign = self.value(x).signum();
+        let sign = value.signum();
         Ok(attack(&attacked, sign, x, threat, effort, 2.0 * norm(x) + 1.0, seed))
     }
 
-    fn check(&self, x: ArrayView1<f64>, threat: Threat) -> Result<(), CertifyError> {
+    /// The centred output for a sample that fits.
+    fn check(&self, x: ArrayView1<f64>, threat: Threat) -> Result<f64, CertifyError> {
         let expected = self.network.features();
         for found in [x.len(), self.initial.features()] {
             if found != expected {
                 return Err(CertifyError::Features { found, expected });
             }
         }
-        match x.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-            None => threat.check(x),
-            Some((j, &value)) => Err(CertifyError::NotFinite { what: format!("feature {j} of a sample"), value }),
+        check_sample(x)?;
+        threat.check(x)?;
+        match self.value(x) {
+            value if value.is_finite() => Ok(value),
+            value => Err(CertifyError::NotFinite { what: "the output for a sample".into(), value }),
         }
     }
 }

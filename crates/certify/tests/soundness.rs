@@ -206,3 +206,87 @@ fn parabolas_keep_what_coefficients_cancel() {
         .map(|method| sample.certify(method, Effort::default(), None).radius / attack);
     assert!(lines < 0.75 && parabolas > 0.85, "{lines} {parabolas}");
 }
+
+/// At the origin a machine without intercept is 0: nothing is certified there, and the sample is its own adversary. With
+/// an intercept it is certified as any other. All of it is finite.
+#[test]
+fn the_origin_has_a_radius() {
+    let vectors = array![[1.0, 0.5], [-0.5, 2.0], [0.0, 0.0]];
+    let coefficients = array![1.0, -2.0, 3.0];
+    let x = array![0.0, 0.0];
+    for (depth, norm, domain) in [1, 2, 3].into_iter().flat_map(|depth| {
+        [
+            (depth, Norm::Inf, None),
+            (depth, Norm::Two, None),
+            (depth, Norm::Inf, Some((-0.5, 1.0))),
+            (depth, Norm::Two, Some((0.0, 9.0))),
+        ]
+    }) {
+        let threat = Threat { norm, domain };
+        for intercept in [0.0, 0.3, -0.3] {
+            let machine =
+                DenseMachine::new(vectors.view(), coefficients.view(), intercept, Profile::new(depth).unwrap(), 1.0)
+                    .unwrap();
+            let sample = Sample::new(&machine, x.view(), threat).unwrap();
+            let attack = sample.attack(AttackEffort::default(), 0);
+            let upper = attack.as_ref().map_or(f64::INFINITY, |attack| attack.radius);
+            for method in Method::ALL {
+                let radius = sample.certify(method, Effort::default(), attack.as_ref().map(|a| a.radius)).radius;
+                assert!(radius.is_finite() && radius <= upper, "{method:?} {threat:?} {intercept}: {radius} {upper}");
+                assert_eq!(
+                    radius > 0.0,
+                    intercept != 0.0 && method != Method::Taylor,
+                    "{method:?} {threat:?} {intercept}: {radius}"
+                );
+            }
+            if depth == 1 && threat == Threat::new(Norm::Inf) {
+                let published = sample.published(0.05);
+                assert!(published.is_finite() && (intercept != 0.0 || published == 0.0), "{published}");
+            }
+            match intercept == 0.0 {
+                true => assert_eq!(attack.expect("on the boundary").radius, 0.0),
+                false => assert!(attack.is_none_or(|attack| attack.radius > 0.0 && attack.radius.is_finite())),
+            }
+        }
+    }
+}
+
+/// Whatever the sizes of features and coefficients, radii are finite numbers that no attack contradicts, or there is an
+/// error.
+#[test]
+fn radii_are_finite_at_every_size() {
+    let mut random = ChaCha8Rng::seed_from_u64(12);
+    let mut certified = 0;
+    for _ in 0..300 {
+        let size = |random: &mut ChaCha8Rng| {
+            10f64.powi(random.random_range(-170..170) / if random.random_bool(0.6) { 4 } else { 1 })
+        };
+        let [vectors, coefficients, sample] = [(); 3].map(|()| size(&mut random));
+        let intercept = if random.random_bool(0.5) { size(&mut random) } else { 0.0 };
+        let d = random.random_range(1..4);
+        let vectors = Array2::from_shape_fn((3, d), |_| vectors * random.random_range(-1.0..1.0));
+        let coefficients = Array1::from_shape_fn(3, |_| coefficients * random.random_range(-1.0..1.0));
+        let x = Array1::from_shape_fn(d, |_| sample * random.random_range(-1.0..1.0));
+        let norm = if random.random_bool(0.5) { Norm::Inf } else { Norm::Two };
+        let profile = Profile::new(random.random_range(1..4)).unwrap();
+        let Ok(machine) = DenseMachine::new(vectors.view(), coefficients.view(), intercept, profile, 1.0) else {
+            continue;
+        };
+        let Ok(sample) = Sample::new(&machine, x.view(), Threat::new(norm)) else { continue };
+        certified += 1;
+        assert!(sample.value().is_finite());
+        let attack = sample.attack(AttackEffort::default(), 0);
+        let attack = attack.map_or(f64::INFINITY, |found| {
+            assert!(found.radius.is_finite() && found.input.iter().all(|v| v.is_finite()), "{found:?}");
+            found.radius
+        });
+        for method in Method::ALL {
+            let radius = sample.certify(method, Effort::default(), None).radius;
+            assert!(
+                radius.is_finite() && 0.0 <= radius && radius <= attack,
+                "{method:?}: {radius} {attack}, {x} {vectors} {coefficients}"
+            );
+        }
+    }
+    assert!(certified > 100, "{certified}");
+}

@@ -87,6 +87,9 @@ enum Command {
 ///   resnet = { stem = 32, blocks = [{ channels = 32 }, { channels = 64, stride = 2 }] }
 ///   layers = [{ conv = { channels = 64, kernel = 3 } }, "flatten", { dense = { units = 1 } }]
 /// Another one is set as a whole: --set 'architecture={ cnn = { channels = [64, 64] } }'
+///
+/// The objective is lambda_mean/2 |w - w_0|^2 + mean of losses. The squared loss is (z - y)^2, without a
+/// factor 1/2: scikit-learn's KernelRidge(alpha) is lambda_mean = 2 alpha / n.
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,

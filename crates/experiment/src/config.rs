@@ -63,6 +63,9 @@ pub struct DataConfig {
 }
 
 /// What is minimised: `lambda_mean/2 (regulariser) + (1/n) sum_i loss`.
+///
+/// The squared loss is `(z - y)^2`, without a factor 1/2: the `alpha` of scikit-learn's `KernelRidge` is
+/// `n lambda_mean / 2`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
@@ -143,6 +146,23 @@ pub enum Parameters {
     All,
     /// The output layer's alone: the wide network becomes the machine with the NNGP kernel.
     LastLayer,
+}
+
+impl Parameters {
+    /// Why a network of which these parameters are trained does not follow a machine with this kernel, if it does not.
+    pub fn mismatch(self, kernel: KernelName) -> Option<&'static str> {
+        match (self, kernel) {
+            (Parameters::LastLayer, KernelName::Limit) => Some(
+                "of the network the last layer alone is trained, but the machine has the tangent kernel, of all layers: \
+                 the network does not follow it, however wide (kernel = \"nngp\" is the last layer's)",
+            ),
+            (Parameters::All, KernelName::Nngp) => Some(
+                "of the network all layers are trained, but the machine has the nngp kernel, of the last layer alone: the \
+                 network does not follow it, however wide (kernel = \"limit\" is that of all layers)",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// The kernel machine beside the network.

@@ -37,6 +37,14 @@ pub enum Error {
     /// Something that cannot be certified.
     #[error(transparent)]
     Certify(#[from] widenet_certify::CertifyError),
+    /// A sample that cannot be certified.
+    #[error("sample {position} (counted from 0): {source}")]
+    Sample {
+        /// Its position among all samples.
+        position: usize,
+        /// Why.
+        source: widenet_certify::CertifyError,
+    },
     /// A network on disk.
     #[error(transparent)]
     Storage(#[from] widenet_model::StorageError),
@@ -78,18 +86,22 @@ pub enum Error {
     },
     /// Training diverged.
     #[error(
-        "training diverged at step {step}: the {who}'s loss is {loss} (the last finite one was {last}); try a smaller \
-         training.learning_rate. What was recorded until then is in {}", folder.display()
+        "training diverged at step {step}: the {who}'s {what} is {value}{}; try {}. What was recorded until then is in {}",
+        last.map_or(String::new(), |last| format!(" (its last finite loss was {last})")),
+        if *step == 0 { "sigma_w and sigma_b near 1, and features of a smaller size" } else { "a smaller training.learning_rate" },
+        folder.display()
     )]
     Diverged {
-        /// The network or the machine.
+        /// The network, the machine or the linearised network.
         who: &'static str,
-        /// The step, from 1.
+        /// The step, from 1; 0 is the start.
         step: usize,
-        /// The loss: NaN or infinite.
-        loss: f64,
-        /// The loss before.
-        last: f64,
+        /// What is not finite.
+        what: &'static str,
+        /// Its value: NaN or infinite.
+        value: f64,
+        /// Its own loss before, if there was one.
+        last: Option<f64>,
         /// The run folder.
         folder: PathBuf,
     },
@@ -101,7 +113,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
-            Error::Certify(_) | Error::Libsvm(_) => 2,
+            Error::Certify(_) | Error::Sample { .. } | Error::Libsvm(_) => 2,
             Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
         }

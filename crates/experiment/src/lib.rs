@@ -9,6 +9,7 @@ pub mod data_source;
 pub mod error;
 mod fit;
 pub mod gram_file;
+pub mod judgement;
 pub mod kernel;
 pub mod machine_kernel;
 pub mod memory;

@@ -173,6 +173,22 @@ impl Certified<'_> {
         columns
     }
 
+    /// How many samples the attack left as they are decided.
+    fn unattacked(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.adversary.is_none()).count()
+    }
+
+    /// The mean radius of every method, and that of the attack, over the samples where the attack found something; none
+    /// where it found nothing.
+    fn beside_attack(&self) -> Option<(Vec<(MethodName, f64)>, f64)> {
+        let found: Vec<(&Outcome, f64)> =
+            self.outcomes.iter().filter_map(|outcome| Some((outcome, outcome.adversary.as_ref()?.radius))).collect();
+        let count = found.len() as f64;
+        let mean = |k: usize| found.iter().map(|(outcome, _)| outcome.radii[k]).sum::<f64>() / count;
+        let methods = self.config.methods.iter().enumerate().map(|(k, method)| (*method, mean(k))).collect();
+        (!found.is_empty()).then(|| (methods, found.iter().map(|(_, attack)| attack).sum::<f64>() / count))
+    }
+
     /// The share of samples that are decided rightly.
     fn clean_accuracy(&self) -> f64 {
         self.accuracy(&vec![0.0; self.samples.len()], 0.0)
@@ -189,11 +205,16 @@ impl Certified<'_> {
 const ATTACK: &str = "attack";
 
 fn outcomes(config: &CertifyConfig, model: &Model, samples: &Samples, threat: Threat) -> Result<Vec<Outcome>, Error> {
-    let effort = Effort { budget: config.budget.map(Duration::from_secs_f64), ..Effort::default() };
+    let effort = Effort {
+        budget: config.budget.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
+        ..Effort::default()
+    };
     let progress = crate::progress::bar(samples.len(), "{bar:30} {pos} of {len} samples, ETA {eta}");
     each(&progress, (0..samples.len()).collect(), |k| {
-        let outcome = model.certify(samples.input(k), &config.methods, threat, effort)?;
-        sound(config, samples.positions[k], &outcome)?;
+        let position = samples.positions[k];
+        let outcome = model.certify(samples.input(k), &config.methods, threat, effort);
+        let outcome = outcome.map_err(|source| Error::Sample { position, source })?;
+        sound(config, position, &outcome)?;
         Ok(outcome)
     })
 }

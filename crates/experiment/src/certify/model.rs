@@ -49,7 +49,7 @@ pub struct Outcome {
     pub value: f64,
     /// A radius for each method asked for.
     pub radii: Vec<f64>,
-    /// Which method [`MethodName::Best`] took, if it was asked for.
+    /// Which method [`MethodName::Best`] took, if it was asked for and one has shown something.
     pub winner: Option<MethodName>,
     /// The nearest input of the other class that was found.
     pub adversary: Option<Adversary>,
@@ -309,7 +309,8 @@ impl Known {
                 best = (method, radius);
             }
         }
-        self.winner = Some(best.0);
+        // Where nothing was shown nobody has won.
+        self.winner = (best.1 > 0.0).then_some(best.0);
         self.radii.push((MethodName::Best, best.1));
         Ok(())
     }

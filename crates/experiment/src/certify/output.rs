@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::command::name_of;
 use super::{ATTACK, Certified, MethodName, Model, pictures};
 use crate::error::Error;
+use crate::judgement::DASH;
 use crate::run_folder::RunFolder;
 use crate::train::Finished;
 
@@ -25,9 +26,10 @@ pub fn finish(folder: &RunFolder, certified: &Certified) -> Result<Finished, Err
 pub struct Statistics {
     /// How many are finite.
     pub count: usize,
-    pub mean: f64,
-    /// The standard deviation of the sample, with `n - 1`.
-    pub std: f64,
+    /// None where there is no radius.
+    pub mean: Option<f64>,
+    /// The standard deviation of the sample, with `n - 1`: none where there are fewer than two radii.
+    pub std: Option<f64>,
     sorted: Vec<f64>,
 }
 
@@ -39,17 +41,15 @@ impl Statistics {
         let count = sorted.len();
         let mean = sorted.iter().sum::<f64>() / count as f64;
         let squares: f64 = sorted.iter().map(|value| (value - mean).powi(2)).sum();
-        let std = if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 };
-        Self { count, mean, std, sorted }
+        let std = (count > 1).then(|| (squares / (count - 1) as f64).sqrt());
+        Self { count, mean: (count > 0).then_some(mean), std, sorted }
     }
 
     /// The value that a share of the values does not exceed, between neighbours by a straight line.
-    pub fn quantile(&self, share: f64) -> f64 {
+    pub fn quantile(&self, share: f64) -> Option<f64> {
         let at = share * self.count.saturating_sub(1) as f64;
-        match self.sorted.get(at.floor() as usize).zip(self.sorted.get(at.ceil() as usize)) {
-            Some((low, high)) => low + (high - low) * at.fract(),
-            None => f64::NAN,
-        }
+        let (low, high) = self.sorted.get(at.floor() as usize).zip(self.sorted.get(at.ceil() as usize))?;
+        Some(low + (high - low) * at.fract())
     }
 }
 
@@ -100,16 +100,13 @@ fn results(certified: &Certified) -> Value {
     })
 }
 
-/// For every method the mean radius over the mean radius of the attack, on the samples where that found something.
+/// For every method the mean radius over the mean radius of the attack, on the samples where that found something at a
+/// distance.
 fn ratios(certified: &Certified) -> Value {
-    let attacks = certified.attacks();
-    let ratio = |radii: &[f64]| {
-        let found = radii.iter().zip(&attacks).filter(|(_, attack)| attack.is_finite());
-        let (sum, most) = found.fold((0.0, 0.0), |(sum, most), (radius, attack)| (sum + radius, most + attack));
-        sum / most
-    };
+    let beside = certified.beside_attack().filter(|(_, attack)| *attack > 0.0);
+    let ratio = |k: usize| beside.as_ref().map(|(methods, attack)| methods[k].1 / attack);
     let methods = certified.config.methods.iter().enumerate();
-    Value::Object(methods.map(|(k, method)| (method.name().into(), json!(ratio(&certified.radii(k))))).collect())
+    Value::Object(methods.map(|(k, method)| (method.name().into(), json!(ratio(k)))).collect())
 }
 
 fn timing(certified: &Certified) -> Value {
@@ -145,7 +142,7 @@ fn csv(certified: &Certified) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
 pub fn table(certified: &Certified) -> Vec<[String; 6]> {
     let row = |(name, radii): (&str, Vec<f64>)| {
         let of = Statistics::of(&radii);
-        let number = |value: f64| format!("{value:.3e}");
+        let number = |value: Option<f64>| value.map_or(DASH.into(), |value| format!("{value:.3e}"));
         let name = match radii.len() - of.count {
             missing if name == ATTACK && missing > 0 => format!("{name} ({missing} without success)"),
             _ => name.into(),
@@ -207,8 +204,12 @@ mod tests {
     fn statistics_by_hand() {
         let of = Statistics::of(&[4.0, f64::INFINITY, 1.0, 2.0, 1.0]);
         // 1, 1, 2, 4: mean 2, squares 1 + 1 + 0 + 4 = 6 over 3.
-        assert_eq!((of.count, of.mean, of.std), (4, 2.0, 2f64.sqrt()));
-        assert_eq!((of.quantile(0.0), of.quantile(0.5), of.quantile(1.0)), (1.0, 1.5, 4.0));
-        assert!(Statistics::of(&[]).quantile(0.5).is_nan());
+        assert_eq!((of.count, of.mean, of.std), (4, Some(2.0), Some(2f64.sqrt())));
+        assert_eq!([0.0, 0.5, 1.0].map(|share| of.quantile(share)), [1.0, 1.5, 4.0].map(Some));
+        // What there is not is not a number.
+        let one = Statistics::of(&[3.0]);
+        assert_eq!((one.mean, one.std, one.quantile(0.95)), (Some(3.0), None, Some(3.0)));
+        let none = Statistics::of(&[f64::INFINITY]);
+        assert_eq!((none.count, none.mean, none.std, none.quantile(0.5)), (0, None, None, None));
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayView1};
 
 use super::command::name_of;
-use super::output::{HEADER, Statistics, table, winners};
+use super::output::{HEADER, table, winners};
 use super::{ATTACK, Certified, MethodName, Model};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, HeatMaps, Mark, Series};
@@ -23,10 +23,7 @@ pub fn write(folder: &RunFolder, certified: &Certified) -> Result<(), Error> {
         ("domain", config.domain.map_or("none".into(), |(low, high)| format!("[{low}, {high}]"))),
         ("accuracy", format!("{:.4}", certified.clean_accuracy())),
     ]);
-    report.paragraph(
-        "A certificate is a proof: no input within the radius is decided differently. An attack is a counterexample at \
-         its radius. The true radius lies between the two.",
-    );
+    report.paragraph(meaning(certified));
     report.table(HEADER, table(certified));
     if let Some(winners) = winners(certified) {
         report.paragraph(format!("Sample by sample, {winners}."));
@@ -53,15 +50,34 @@ pub fn write(folder: &RunFolder, certified: &Certified) -> Result<(), Error> {
     report.write(folder)
 }
 
+/// What the numbers say.
+fn meaning(certified: &Certified) -> String {
+    let published = certified.config.methods.contains(&MethodName::Published);
+    let proof = match published {
+        true => {
+            "A certificate is a proof: no input within the radius is decided differently. The published code's radius is \
+                 none where it is large."
+        }
+        false => "A certificate is a proof: no input within the radius is decided differently.",
+    };
+    let between = match certified.unattacked() {
+        0 => "The true radius lies between certificate and attack.".into(),
+        missing => format!(
+            "The true radius lies between certificate and attack; of {missing} of the {} samples, where no attack \
+             succeeded, nothing is known from above.",
+            certified.samples.len()
+        ),
+    };
+    format!("{proof} An attack is a counterexample at its radius. {between}")
+}
+
 /// What a bound says about a model, and what it says about itself.
 fn looseness(report: &mut Report, certified: &Certified) {
-    let Certified { config, model, .. } = certified;
-    let mean = |values: &[f64]| Statistics::of(values).mean;
-    let attack = mean(&certified.attacks());
-    let methods: Vec<(MethodName, f64)> =
-        config.methods.iter().enumerate().map(|(k, method)| (*method, mean(&certified.radii(k)))).collect();
+    let model = &certified.model;
+    let Some((methods, attack)) = certified.beside_attack() else { return };
     let (Some(loosest), Some(tightest)) = (methods.first(), methods.last()) else { return };
-    if !(attack.is_finite() && loosest.0 < tightest.0 && loosest.1 > 0.0) {
+    // The published code is no bound where it is above another.
+    if !(0.0 < loosest.1 && loosest.1 < tightest.1 && tightest.1 <= attack) {
         return;
     }
     report.heading("What a small certificate means");
@@ -79,7 +95,7 @@ fn looseness(report: &mut Report, certified: &Certified) {
     };
     report.paragraph(why);
     report.paragraph(format!(
-        "On these samples {} gives a mean radius of {:.2e}, {} {:.2e}, and the attack succeeds at {attack:.2e}. The \
+        "On the samples where the attack succeeds {} gives a mean radius of {:.2e}, {} {:.2e}, and the attack succeeds at {attack:.2e}. The \
          first is {:.3} of the attack's, the second {:.3}: what lies between them is looseness of a bound, not \
          fragility of the model.",
         loosest.0.name(),
@@ -104,7 +120,10 @@ fn accuracy(certified: &Certified) -> Figure {
         Axis::log(format!("radius, l_{}", name_of(certified.config.norm))),
         Axis::linear("share decided rightly within the radius"),
     )
-    .caption("A method's curve is a lower bound of the accuracy under the best attack; the attack's is an upper one.");
+    .caption(
+        "The curve of a method that proves is a lower bound of the accuracy under the best attack; the attack's is an upper \
+         one. The published code proves nothing where its radii are large.",
+    );
     for (name, radii) in certified.columns() {
         figure = figure.series(styled(name, Series::new(name, falling(certified, &radii))));
     }
@@ -150,6 +169,8 @@ fn histograms(certified: &Certified) -> Figure {
         for radius in radii.iter().filter(|radius| positive(radius)) {
             counts[(((radius.ln() - low) / bin) as usize).min(BINS - 1)] += 1;
         }
+        // Where there is no radius there are no bins.
+        let counts = if low <= high { counts } else { Vec::new() };
         let outline = counts.into_iter().enumerate().flat_map(|(k, count)| {
             let share = count as f64 / radii.len() as f64;
             let left = low + k as f64 * bin;
@@ -174,7 +195,8 @@ fn scatter(certified: &Certified) -> Figure {
         Axis::log("radius of the attack"),
         Axis::log("certified radius"),
     )
-    .caption("One mark for every sample and method. On the line nothing is left to gain; no proof can be above it.");
+    .caption("One mark for every sample and method, where both radii are above 0. On the line nothing is left to gain; what is \
+         above it is no proof.");
     let line = if low <= high { vec![(low, low), (high, high)] } else { Vec::new() };
     figure = figure.series(Series::new("certificate = attack", line).grey());
     for (k, method) in certified.config.methods.iter().enumerate() {

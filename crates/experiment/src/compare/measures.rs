@@ -67,7 +67,7 @@ pub struct Measures {
     pub relative_error: f64,
     /// `max_ij |K_ij - L_ij|`.
     pub largest_error: f64,
-    /// See [`alignment`].
+    /// See [`alignment`]; NaN (null in JSON) for kernels that are constant: of one sample, for instance.
     pub alignment: f64,
     /// See [`Spectrum::overlap`].
     pub overlap: f64,

@@ -116,6 +116,7 @@ impl Setup<'_> {
     fn compute(&self, limit: &LimitKernel) -> Result<Comparison, Error> {
         let started = Instant::now();
         let limit = limit.gram_symmetric(self.data.inputs.view())?;
+        measurable("the limit", &limit)?;
         let limit_spectrum = Spectrum::of(limit.view())?;
         let limit_seconds = started.elapsed().as_secs_f64();
         let progress = self.progress_bar();
@@ -139,6 +140,7 @@ impl Setup<'_> {
             progress.set_message(format!("width {width}, network {} of {}", index + 1, seeds.len()));
             let network = Network::init(architecture, seed, self.config.precision, &self.device);
             kernels.push(EmpiricalKernel::new(&network).gram_symmetric(self.data.inputs.view())?);
+            measurable(&format!("a network of width {width}, seed {seed}"), &kernels[index])?;
             progress.inc(architecture.parameter_count() as u64);
         }
         let movement = match &self.config.training {
@@ -209,6 +211,18 @@ impl Comparison {
     fn widest(&self) -> &Width {
         &self.widths[self.widths.len() - 1]
     }
+}
+
+/// Refuses a kernel beside which no share can be told: one that is 0, or whose squares leave the range of numbers.
+fn measurable(whose: &str, kernel: &Array2<f64>) -> Result<(), Error> {
+    let squares: f64 = kernel.iter().map(|value| value * value).sum();
+    if squares.is_normal() {
+        return Ok(());
+    }
+    Err(Error::Numerics(format!(
+        "the kernel of {whose}: the sum of its squared entries is {squares}, and errors relative to it mean nothing; bring \
+         sigma_w and sigma_b near 1"
+    )))
 }
 
 /// The samples, as the kernels see them.

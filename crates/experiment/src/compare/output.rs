@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Comparison, LEADING, Measures, Run, Setup, Slope, Width, pictures};
 use crate::error::Error;
+use crate::judgement::told;
 use crate::run_folder::RunFolder;
 use crate::train::{BURN, Finished};
 
@@ -91,12 +92,18 @@ fn csv(comparison: &Comparison) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     for width in &comparison.widths {
         for run in &width.runs {
             let mut row = vec![width.width.to_string(), run.seed.to_string()];
-            row.extend(run.measures.values().map(|value| value.to_string()));
-            row.push(run.to_mean.map_or(String::new(), |value| value.to_string()));
+            // Nothing stands where there is no value.
+            let cell = |value: f64| if value.is_nan() { String::new() } else { value.to_string() };
+            row.extend(run.measures.values().map(cell));
+            row.push(run.to_mean.map_or(String::new(), cell));
             csv.write_record(row)?;
         }
     }
     Ok(csv.into_inner()?)
+}
+
+fn condition(value: f64) -> String {
+    if value.is_infinite() { "infinite".into() } else { told(value, |value| format!("{value:.4e}")) }
 }
 
 fn summary(folder: &RunFolder, comparison: &Comparison) -> String {
@@ -106,20 +113,21 @@ fn summary(folder: &RunFolder, comparison: &Comparison) -> String {
     );
     for width in &comparison.widths {
         let mean = Measures::mean(width.runs.iter().map(|run| &run.measures));
+        let cell = |value: f64, decimals: usize| told(value, |value| format!("{value:.decimals$}"));
         writeln!(
             text,
-            "{:>8}{:>12.5}{:>12.5}{:>12.6}{:>12.5}{:>14.4e}",
+            "{:>8}{:>12}{:>12}{:>12}{:>12}{:>14}",
             width.width,
-            mean.relative_error,
-            width.of_mean.relative_error,
-            mean.alignment,
-            mean.overlap,
-            mean.condition
+            cell(mean.relative_error, 5),
+            cell(width.of_mean.relative_error, 5),
+            cell(mean.alignment, 6),
+            cell(mean.overlap, 5),
+            condition(mean.condition)
         )
         .expect("a string takes everything");
     }
     let limit = &comparison.limit_spectrum;
-    writeln!(text, "{:>8}{:>48}{:>14.4e}", "limit", "", limit.condition()).expect("a string takes everything");
+    writeln!(text, "{:>8}{:>48}{:>14}", "limit", "", condition(limit.condition())).expect("a string takes everything");
     writeln!(
         text,
         "means over the networks of a width; overlap of the {} leading eigenvectors",

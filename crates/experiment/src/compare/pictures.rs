@@ -5,6 +5,7 @@ use ndarray::{Array2, Axis as Dimension};
 use super::output::slopes;
 use super::{Comparison, LEADING, Measures, MovementConfig, Run, Setup, Slope, Width};
 use crate::error::Error;
+use crate::judgement::{beside_theory, percent, told, with_width};
 use crate::plot::{Axis, Figure, HeatMaps, Mark, Series};
 use crate::report::{Block, Report};
 use crate::run_folder::RunFolder;
@@ -57,12 +58,20 @@ fn fitted(comparison: &Comparison, label: &str, slope: Option<Slope>) -> Series 
 
 fn error(comparison: &Comparison) -> Figure {
     let single = |run: &Run| run.measures.relative_error;
+    let below =
+        comparison.widths.iter().filter(|width| width.of_mean.relative_error < mean(width, |m| m.relative_error));
+    let slope = comparison.slope(single);
+    let caption = format!(
+        "The error of single networks {}; theory says \u{2212}1/2 (1/\u{221a}m), {}. The mean kernel over the seeds has a \
+         smaller error than the seeds' mean at {} of {} widths. In brackets: 95 % confidence intervals.",
+        with_width(slope.as_ref()),
+        beside_theory(slope.as_ref(), -0.5),
+        below.count(),
+        comparison.widths.len()
+    );
     let figure =
         Figure::new("error", "Distance from the limit", widths(), Axis::log("|K \u{2212} L| / |L|, Frobenius norm"))
-            .caption(
-                "The error should fall as a straight line of slope \u{2212}1/2 (1/\u{221a}m), and the mean kernel over \
-                 the seeds should lie below their mean. In brackets: 95 % confidence intervals.",
-            )
+            .caption(caption)
             .series(Series::new("single networks", comparison.points(single)).mark(Mark::Markers).slot(4))
             .series(fitted(comparison, "single networks", comparison.slope(single)).slot(4))
             .series(
@@ -93,11 +102,15 @@ fn kernels(setup: &Setup, comparison: &Comparison) -> HeatMaps {
         .panel(format!("width {}", widest.width), sorted(&widest.first))
         .panel("limit", sorted(&comparison.limit))
         .caption(format!(
-            "All three should show the same blocks and stripes; the narrow network's may be brighter or darker as a \
-             whole, and noisier ({}).",
+            "The centred kernels' alignment with the limit's (CKA, 1 for the same up to a factor) is {} at width {} and {} at \
+             width {}, means over the networks ({}).",
+            told(mean(narrowest, |m| m.alignment), |value| format!("{value:.4}")),
+            narrowest.width,
+            told(mean(widest, |m| m.alignment), |value| format!("{value:.4}")),
+            widest.width,
             match order.len() {
-                count if count < labels.len() => format!("the first {count} samples"),
-                count => format!("all {count} samples"),
+                count if count < labels.len() => format!("shown: the first {count} samples"),
+                count => format!("shown: all {count} samples"),
             }
         ))
 }
@@ -109,7 +122,13 @@ fn histogram(comparison: &Comparison) -> Figure {
         Axis::linear("K(x, x') \u{2212} L(x, x')"),
         Axis::linear("density"),
     )
-    .caption("The errors of the wide network should pile up at zero, those of the narrow one spread around it.")
+    .caption(format!(
+        "Root mean squares: {} at width {}, {} at width {}.",
+        told(spread(comparison.narrowest(), comparison), |value| format!("{value:.4}")),
+        comparison.narrowest().width,
+        told(spread(comparison.widest(), comparison), |value| format!("{value:.4}")),
+        comparison.widest().width
+    ))
     .vertical(0.0, "");
     for width in [comparison.narrowest(), comparison.widest()] {
         let difference = &width.first - &comparison.limit;
@@ -118,6 +137,12 @@ fn histogram(comparison: &Comparison) -> Figure {
         figure = figure.series(Series::new(format!("width {}", width.width), steps(&errors.collect::<Vec<_>>())));
     }
     figure
+}
+
+/// The root mean square error of the entries of the first network's kernel.
+fn spread(width: &Width, comparison: &Comparison) -> f64 {
+    let difference = &width.first - &comparison.limit;
+    (difference.iter().map(|error| error * error).sum::<f64>() / difference.len() as f64).sqrt()
 }
 
 /// The outline of a histogram whose bars have the area 1 together.
@@ -148,11 +173,17 @@ fn spectra(comparison: &Comparison) -> Figure {
     let by_rank = |values: &ndarray::Array1<f64>| -> Vec<(f64, f64)> {
         values.iter().enumerate().map(|(rank, &value)| ((rank + 1) as f64, value)).collect()
     };
+    let (narrowest, widest) = (comparison.narrowest(), comparison.widest());
+    let smallest = |width: &Width| percent(width.first_spectrum.smallest(), comparison.limit_spectrum.smallest());
     let figure =
-        Figure::new("spectra", "Spectra", Axis::linear("rank of the eigenvalue"), Axis::log("eigenvalue")).caption(
-            "The wider the network, the closer its curve should lie to the dashed one of the limit, down to the smallest \
-             eigenvalue, which decides how well conditioned a kernel machine is (one network per width).",
-        );
+        Figure::new("spectra", "Spectra", Axis::linear("rank of the eigenvalue"), Axis::log("eigenvalue")).caption(format!(
+            "Dashed: the limit; one network per width. The smallest eigenvalue, which decides how well conditioned a kernel \
+             machine is, is {} of the limit's at width {} and {} at width {}.",
+            smallest(narrowest),
+            narrowest.width,
+            smallest(widest),
+            widest.width
+        ));
     // Neighbouring curves nearly coincide: a few widths are enough to see where they go.
     let stride = comparison.widths.len().div_ceil(6);
     let shown = comparison.widths.iter().rev().step_by(stride);
@@ -168,10 +199,12 @@ fn directions(comparison: &Comparison) -> Figure {
     let count = comparison.limit_spectrum.leading.ncols();
     let spans = format!("1 \u{2212} overlap of {count} leading eigenvectors");
     Figure::new("directions", "Directions, whatever the scale", widths(), Axis::log("1 \u{2212} similarity"))
-        .caption(
-            "Both should fall: the alignment (CKA, of whole centred kernels) about as 1/m, the square of the error; the \
-             overlap (of the spans of the leading eigenvectors) less evenly where eigenvalues lie close together.",
-        )
+        .caption(format!(
+            "1 \u{2212} CKA (of whole centred kernels) {}; theory says about \u{2212}1, as the square of the error. 1 \u{2212} \
+             overlap (of the spans of the leading eigenvectors) {}; it depends on how close together eigenvalues lie.",
+            with_width(comparison.slope(|run| 1.0 - run.measures.alignment).as_ref()),
+            with_width(comparison.slope(|run| 1.0 - run.measures.overlap).as_ref())
+        ))
         .series(Series::new("1 \u{2212} CKA", unlike(|m| m.alignment)).mark(Mark::LineMarkers).slot(0))
         .series(Series::new("the same, mean kernel", of_mean(|m| m.alignment)).mark(Mark::Dashed).slot(0))
         .series(Series::new(spans, unlike(|m| m.overlap)).mark(Mark::LineMarkers).slot(1))
@@ -182,9 +215,9 @@ fn movement(comparison: &Comparison, training: &MovementConfig) -> Figure {
     let points = over_widths(comparison, |width| width.movement.unwrap_or(f64::NAN));
     Figure::new("movement", "Change of the kernel by training", widths(), Axis::log("|K(T) \u{2212} K(0)| / |K(0)|"))
         .caption(format!(
-            "The wider the network, the less its kernel should move during {} steps of training (one network per \
-             width).",
-            training.steps
+            "How far the kernel moves during {} steps of training (one network per width) {}.",
+            training.steps,
+            with_width(comparison.slope_of_movement().as_ref())
         ))
         .series(Series::new("networks", points).mark(Mark::Markers).slot(0))
         .series(fitted(comparison, "fit", comparison.slope_of_movement()).slot(0))
@@ -193,17 +226,17 @@ fn movement(comparison: &Comparison, training: &MovementConfig) -> Figure {
 fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Report {
     let Setup { config, data, .. } = setup;
     let (narrowest, widest) = (comparison.narrowest(), comparison.widest());
-    let percent = |width: &Width| format!("{:.2}\u{a0}%", 100.0 * mean(width, |m| m.relative_error));
+    let error = |width: &Width| told(mean(width, |m| m.relative_error), |value| format!("{:.2}\u{a0}%", 100.0 * value));
     let mut report = Report::new(&config.name, "Tangent kernels of finite networks against their infinite-width limit");
     report.paragraph(format!(
         "On {} samples, the tangent kernel of a network of width {} differs from the limit by {} (Frobenius norm, mean \
          of {} networks), that of width {} by {}.",
         data.len(),
         narrowest.width,
-        percent(narrowest),
+        error(narrowest),
         config.compare.seeds,
         widest.width,
-        percent(widest),
+        error(widest),
     ));
     report.table(
         ["slope on log-log axes", "value", "95 % interval", "points"],
@@ -222,11 +255,11 @@ fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Repor
             [
                 width.width.to_string(),
                 width.parameters.to_string(),
-                format!("{:.5}", mean(width, |m| m.relative_error)),
-                format!("{:.5}", mean(width, |m| m.largest_error)),
-                format!("{:.5}", width.of_mean.relative_error),
-                format!("{:.6}", mean(width, |m| m.alignment)),
-                format!("{:.5}", mean(width, |m| m.overlap)),
+                told(mean(width, |m| m.relative_error), |value| format!("{value:.5}")),
+                told(mean(width, |m| m.largest_error), |value| format!("{value:.5}")),
+                told(width.of_mean.relative_error, |value| format!("{value:.5}")),
+                told(mean(width, |m| m.alignment), |value| format!("{value:.6}")),
+                told(mean(width, |m| m.overlap), |value| format!("{value:.5}")),
             ]
         }),
     );

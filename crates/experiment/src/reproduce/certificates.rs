@@ -12,6 +12,7 @@ use super::Scale;
 use super::figure::{Run, figure_a1_run};
 use crate::certify::{MACHINE_START, NETWORK_START, check_sound, each, evenly_spaced};
 use crate::error::Error;
+use crate::judgement::DASH;
 
 /// The paper's radii are in the l_inf norm, without a domain.
 const THREAT: Threat = Threat { norm: Norm::Inf, domain: None };
@@ -186,9 +187,11 @@ pub fn dense_machine(inputs: ArrayView2<f64>, coefficients: ArrayView1<f64>) -> 
     Ok((DenseMachine::new(inputs, coefficients, 0.0, Profile::new(1)?, 1.0)?, sum))
 }
 
-/// Three digits or more, without an exponent where none is needed.
+/// Three digits or more, without an exponent where none is needed; a dash where there is no number.
 pub fn sensible(value: f64) -> String {
     match value {
+        // An attack that found nothing has no radius.
+        v if !v.is_finite() => DASH.into(),
         v if v >= 100.0 => format!("{v:.0}"),
         v if v >= 1.0 => format!("{v:.1}"),
         v if v >= 0.01 => format!("{v:.3}"),

@@ -113,7 +113,7 @@ fn over_time(columns: &Columns, name: &str) -> Vec<(f64, f64)> {
 }
 
 fn largest(columns: &Columns, name: &str) -> f64 {
-    columns.get(name).map_or(f64::NAN, |values| values.iter().copied().fold(0.0, f64::max))
+    columns.get(name).map_or(f64::NAN, crate::train::record::max_abs)
 }
 
 fn results_of(runs: &[Run], found: &[(Value, Columns)]) -> Value {
@@ -170,10 +170,7 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
             time(),
             Axis::log("largest |network \u{2212} machine|, training"),
         )
-        .caption(
-            "The wider network should be the closer one. Markers: a smaller step, which at the same times should make \
-             no difference.",
-        );
+        .caption(closer(&of));
         let loss = Axis::linear("mean hinge loss, training");
         let mut losses = Figure::new(format!("d-{regulariser}"), "(d) Hinge loss", time(), loss)
             .caption("Lines: machine; markers: networks.");
@@ -212,6 +209,22 @@ pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Er
         gaps(REGULARISERS[1])
     );
     Ok(Reproduced { finding, claims, blocks, results: results_of(&runs, &found) })
+}
+
+/// Which of the widths is closer to its machine at the larger rate, and what the smaller rate changes.
+fn closer(runs: &[(&Run, &Columns)]) -> String {
+    let gap = |k: usize| {
+        let (run, columns) = runs[k];
+        (format!("width {}, rate {}", run.width, run.rate), largest(columns, "gap_train_max"))
+    };
+    let gaps: Vec<(String, f64)> = (0..runs.len()).map(gap).collect();
+    let told: Vec<String> = gaps.iter().map(|(name, gap)| format!("{gap:.3} ({name})")).collect();
+    let wider = match gaps[..] {
+        [(_, wide), (_, narrow), ..] if wide < narrow => " The wider network is the closer one.",
+        [(_, wide), (_, narrow), ..] if wide >= narrow => " The wider network is not the closer one.",
+        _ => "",
+    };
+    format!("Largest over the run: {}.{wider} Markers: the smaller step, at the same times.", told.join(", "))
 }
 
 /// Figure A.1. Its training runs lie in `folder`.
@@ -282,4 +295,22 @@ pub(super) fn figure_a1(options: &Options, folder: &Path) -> Result<Reproduced, 
     };
     let finding = runs.iter().zip(&found).map(of).collect::<Vec<_>>().join("; ") + ".";
     Ok(Reproduced { finding, claims, blocks, results: results_of(&runs, &found) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wider_network_is_called_closer_only_if_it_is() {
+        let runs = figure1_runs(Scale::Smoke).unwrap();
+        let columns = |gap: f64| Columns::from([("gap_train_max".to_string(), vec![0.0, gap])]);
+        let said = |wide: f64, narrow: f64| {
+            let columns = [columns(wide), columns(narrow), columns(narrow)];
+            closer(&runs.iter().zip(&columns).collect::<Vec<_>>())
+        };
+        assert!(said(0.1, 0.2).contains("0.100 (width 512, rate 0.1)") && said(0.1, 0.2).contains("is the closer one"));
+        assert!(said(0.3, 0.2).contains("is not the closer one"));
+        assert!(!said(f64::NAN, 0.2).contains("closer one"));
+    }
 }

@@ -59,7 +59,7 @@ pub(super) fn article(each: Vec<(Target, Reproduced)>) -> Page {
             rows: summary.collect(),
         },
         Block::Paragraph(
-            "Five things in the paper and its published code explain where they differ. The paper's regulariser holds the last layer to the origin, which \
+            "Five things in the paper and its published code have a part in where they differ. The paper's regulariser holds the last layer to the origin, which \
              moves the output by \u{3bb}/m only: what the theorem describes is a network held to its initial weights. The \
              published machine decays the coefficients of a batch alone, which is a machine of another \u{3bb}: the \
              mean form's times 64, the size of a batch, instead of times the number of samples. The published bound of the risk may fail with a probability of 0.99. Interval bounds of \

@@ -17,6 +17,7 @@ use widenet_model::Precision;
 use crate::backend::Backend;
 use crate::config::{Config, load_text};
 use crate::error::Error;
+use crate::judgement::told;
 use crate::report::{Block, Report};
 use crate::run_folder::{Existing, RunFolder};
 use crate::study::{Studied, StudyConfig, study};
@@ -297,9 +298,9 @@ fn table1_config(scale: Scale) -> Result<StudyConfig, Error> {
     config("configs/study-table1.toml", include_str!("../../../../configs/study-table1.toml"), &overrides)
 }
 
-/// Two digits, with the sign of print.
+/// Two digits, with the sign of print; a dash where there is no number.
 fn exponent(value: f64) -> String {
-    format!("{value:.2}").replace('-', "\u{2212}")
+    told(value, |value| format!("{value:.2}").replace('-', "\u{2212}"))
 }
 
 fn table1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
@@ -333,10 +334,11 @@ fn table1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
     )];
     // The gap over the width; the others are of single rows, along training.
     blocks.extend(figures.into_iter().next());
-    let slopes = rows.iter().map(|row| number(&row["largest"]["slope"]["slope"]));
-    let (steepest, flattest) = slopes.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), s| (a.min(s), b.max(s)));
+    let slopes: Vec<f64> = rows.iter().filter_map(|row| row["largest"]["slope"]["slope"].as_f64()).collect();
+    let (steepest, flattest) = slopes.iter().fold((f64::NAN, f64::NAN), |(a, b), s| (s.min(a), s.max(b)));
     let finding = format!(
-        "Slopes of the largest gap against the width, over the {} losses: {} to {}.",
+        "Slopes of the largest gap against the width, over {} of {} losses: {} to {}.",
+        slopes.len(),
         rows.len(),
         exponent(steepest),
         exponent(flattest)

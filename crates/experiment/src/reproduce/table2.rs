@@ -131,8 +131,11 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
                 format!("mean radius by interval bounds, width {}, {}", row.width, how(row)),
                 known(row.width).map_or("not given".into(), |known| format!("{:.2e}", known.1)),
                 format!(
-                    "{:.2e}; sound {:.2e}, by lines {:.2e}, attacked at {:.3}",
-                    row.interval_published, row.interval, row.relaxation, row.attack
+                    "{:.2e}; sound {:.2e}, by lines {:.2e}, attacked at {}",
+                    row.interval_published,
+                    row.interval,
+                    row.relaxation,
+                    sensible(row.attack)
                 ),
             )
             .holds(known(row.width).and_then(|known| agrees(options.scale, row.interval_published, known.1)))
@@ -143,8 +146,10 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
             "mean radius of the machine, which is the network of infinite width",
             format!("{PUBLISHED_MACHINE:.2e}"),
             format!(
-                "{:.2e}; proven {:.3}, attacked at {:.3}",
-                machine.interval_published, machine.best, machine.attack
+                "{:.2e}; proven {}, attacked at {}",
+                machine.interval_published,
+                sensible(machine.best),
+                sensible(machine.attack)
             ),
         )
         .holds(agrees(options.scale, machine.interval_published, PUBLISHED_MACHINE)),
@@ -210,13 +215,13 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
     let finding = format!(
         "Over the width the published interval bound goes with {}, linear bounds (CROWN) with {}, the radius of an attack \
          with {}. The machine is certified \
-         up to {:.3} on average, where the published bound gives {:.3} and an attack succeeds at {:.3}.",
+         up to {} on average, where the published bound gives {} and an attack succeeds at {}.",
         slope(|row| row.interval_published),
         slope(|row| row.relaxation),
         slope(|row| row.attack),
-        machine.best,
-        machine.interval_published,
-        machine.attack
+        sensible(machine.best),
+        sensible(machine.interval_published),
+        sensible(machine.attack)
     );
     Ok(Reproduced { finding, claims, blocks, results: json!({ "rows": rows, "machine": machine }) })
 }

@@ -13,6 +13,7 @@ use widenet_tangent::{EmpiricalKernel, Kernel};
 use super::gap::kernels;
 use super::{FromMachineConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
+use crate::judgement::with_width;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::run_folder::part;
@@ -87,13 +88,16 @@ fn measure(
     let network = from_machine(network, inputs, machine.view())?;
     let (f_train, f_test) = (train.outputs(&network)?, test.outputs(&network)?);
     progress.inc(width as u64);
+    let kernel = max_abs(&(&own.dot(machine) - g_train));
+    let (train, test) = (max_abs(&(&f_train - g_train)), max_abs(&(&f_test - g_test)));
+    super::finite(0, [train, test, kernel], || format!("the distance of a network of width {width} to the machine"))?;
     let same = f_test.iter().zip(g_test).filter(|&(f, g)| f * g > 0.0).count();
     Ok(Cell {
         width,
         seed,
-        train: max_abs(&(&f_train - g_train)),
-        test: max_abs(&(&f_test - g_test)),
-        kernel: max_abs(&(&own.dot(machine) - g_train)),
+        train,
+        test,
+        kernel,
         agreement: same as f64 / f_test.len() as f64,
         seconds: started.elapsed().as_secs_f64(),
     })
@@ -140,7 +144,7 @@ fn finish(
         figure = figure.series(Series::new(label, means.clone()).mark(Mark::LineMarkers).slot(slot));
         let row: Vec<String> = means.iter().map(|(_, mean)| format!("{mean:.5}")).collect();
         summary +=
-            &format!("{what}: {}; slope {}\n", row.join(", "), fit.map_or(String::new(), |slope| slope.to_string()));
+            &format!("{what}: {}{}\n", row.join(", "), fit.map_or(String::new(), |slope| format!("; slope {slope}")));
         let slope_cell = fit.map_or(String::new(), |slope| slope.to_string());
         table.push([vec![what.to_string()], row, vec![slope_cell]].concat());
         let means = means.iter().map(|&(width, mean)| json!({ "width": width as usize, "mean": mean }));
@@ -158,11 +162,13 @@ fn finish(
             config.seeds
         ),
     );
-    report.paragraph(
+    report.paragraph(format!(
         "The machine's solution is put into a network: w = w_0 + \u{3a3} \u{3b1}_i \u{2207}f(w_0, x_i). To first order \
          its output is the machine's with the network's own kernel in place of the limit; the rest is the curvature of \
-         the network, and both fall with the width.",
-    );
+         the network. The distance on training samples {}; the part of it that is the difference of kernels {}.",
+        with_width(slope(|cell| cell.train).as_ref()),
+        with_width(slope(|cell| cell.kernel).as_ref())
+    ));
     report.figure(figure);
     let header = ["largest distance from the machine".to_string()].into_iter();
     report.table(header.chain(widths.iter().map(|width| format!("m = {width}"))).chain(["slope".to_string()]), table);

@@ -13,6 +13,7 @@ use widenet_tangent::{LimitKernel, LimitKind};
 use super::{GapConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::config::{KernelName, Regulariser};
 use crate::error::Error;
+use crate::judgement::with_width;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::run_folder::{RunFolder, part};
@@ -202,12 +203,14 @@ fn measure(
             let f = Outputs { train: f_train.view(), test: f_test.view() };
             let g = Outputs { train: g_train.view(), test: g_test.view() };
             let h = Outputs { train: h_train.view(), test: h_test.view() };
-            let gap = Gap::of(&f, &g);
-            cell.to_linearised = cell.to_linearised.max(Gap::of(&f, &h).train_max);
-            cell.linearised_to_machine = cell.linearised_to_machine.max(Gap::of(&h, &g).train_max);
+            let (gap, parts) = (Gap::of(&f, &g), [Gap::of(&f, &h).train_max, Gap::of(&h, &g).train_max]);
             let Gap { train_max, train_rms, test_max, .. } = gap;
             let expected = predicted.outputs(kernels.train.view());
             let predicted = max_abs(&(&expected - &g_train));
+            let all = [train_max, train_rms, test_max, predicted, max_abs(&g_train), parts[0], parts[1]];
+            super::finite(step, all, || format!("the gap of {} at width {width}", row.name))?;
+            cell.to_linearised = cell.to_linearised.max(parts[0]);
+            cell.linearised_to_machine = cell.linearised_to_machine.max(parts[1]);
             cell.points.push(Point { step, train_max, train_rms, test_max, output: max_abs(&g_train), predicted });
             if train_max > cell.largest {
                 (cell.largest, cell.largest_step) = (train_max, step);
@@ -219,7 +222,8 @@ fn measure(
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(
-                "the gap of {} at width {width}: training diverged at step {}; try a smaller learning rate",
+                "the gap of {} at width {width}: training diverged at step {}: the network's loss is {value}; try a smaller \
+                 learning rate",
                 row.name,
                 step + 1
             )));
@@ -359,6 +363,20 @@ fn over_steps(row: &Row, width: usize, value: impl Fn(&Point) -> f64) -> Vec<(f6
     (0..steps).map(mean).filter(|(step, _)| *step > 0.0).collect()
 }
 
+/// How many of the rows' gaps fall with the width.
+fn courses(rows: &[Row]) -> String {
+    let falls = |row: &&Row| row.slope(|cell| cell.largest).is_some_and(|slope| slope.high < 0.0);
+    let slopes = match rows {
+        [row] => format!("The gap {}", with_width(row.slope(|cell| cell.largest).as_ref())),
+        rows => format!(
+            "The gap falls with the width, by its exponent's whole interval, in {} of {} rows",
+            rows.iter().filter(falls).count(),
+            rows.len()
+        ),
+    };
+    format!("Means over the seeds, and fitted power laws. {slopes}.")
+}
+
 fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Error> {
     let n = setup.data.train.len();
     let subtitle = format!(
@@ -379,7 +397,7 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
     let axis = || Axis::log("width m");
     let mut figure =
         Figure::new("gap", "Largest gap over the run", axis(), Axis::log("largest |network \u{2212} machine|"))
-            .caption("Means over the seeds, and fitted power laws. What follows its machine falls with the width.");
+            .caption(courses(rows));
     for (slot, row) in rows.iter().enumerate() {
         let means = row.means(|cell| cell.largest);
         let slope = row.slope(|cell| cell.largest);
@@ -420,7 +438,10 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
             Axis::log("lambda_mean"),
             Axis::log("largest |network \u{2212} machine|"),
         )
-        .caption("Theorem 3.5 bounds the gap by a multiple of 1/lambda: the more regularisation, the smaller the gap.");
+        .caption(
+            "Theorem 3.5 bounds the gap by a multiple of 1/lambda. The legend has the fitted exponents of the regularisation: \
+             below 0, more of it makes the gap smaller.",
+        );
         for base in &config.rows {
             let points = of(base);
             let label = Slope::fit(points.clone()).map_or(base.name.clone(), |slope| format!("{}: {slope}", base.name));
@@ -446,12 +467,12 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
         )
         .caption(match regulariser {
             Regulariser::DistanceToInit => {
-                "Means over the seeds. This regulariser decays the output as the machine's does."
+                "Means over the seeds. In the linear regime this regulariser decays the output as the machine's does."
             }
             _ => {
                 "Means over the seeds. Dashed: the gap of a machine whose decay is what this regulariser has at that \
-                 width (lambda / m for last-layer, 0 for none) to the machine itself; what it cannot explain is the \
-                 width's."
+                 width (lambda / m for last-layer, 0 for none) to the machine itself; what that does not explain has \
+                 other causes (the width, the kernel, the size of a step)."
             }
         });
         let first = row.cells.first().map_or(0, |cell| cell.width);

@@ -175,7 +175,11 @@ fn measure(
         let tangent = own_kernel(&network, row.parameters).gram_symmetric(data.train.inputs.view())?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
-            return Err(Error::Numerics(format!("the bound of {}: training diverged at step {}", row.name, step + 1)));
+            return Err(Error::Numerics(format!(
+                "the bound of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
+                row.name,
+                step + 1
+            )));
         }
         let derivatives: Array1<f64> =
             descent.outputs().iter().zip(labels).map(|(&z, &y)| loss.derivative(z, y)).collect();

@@ -86,6 +86,9 @@ impl Setup<'_> {
 fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
     let objective = Objective::new(row.lambda_mean, setup.data.train.len())?;
     Descent::new(objective, row.learning_rate(&setup.config.training), Decay::Pegasos)?;
+    if let (Some(warning), Some(_)) = (row.parameters.mismatch(row.kernel), setup.architecture.width()) {
+        eprintln!("warning: row {:?}: {warning}", row.name);
+    }
     match row.kernel {
         KernelName::Empirical => Err(Error::Setting(format!(
             "study: row {:?} has kernel `empirical`, but `limit` or `nngp` is needed",
@@ -93,6 +96,17 @@ fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses numbers of a step that are not all finite: something that is trained has diverged, or was not finite at the
+/// start.
+fn finite(step: usize, numbers: impl IntoIterator<Item = f64>, what: impl FnOnce() -> String) -> Result<(), Error> {
+    let Some(value) = numbers.into_iter().find(|value| !value.is_finite()) else { return Ok(()) };
+    let (why, advice) = match step {
+        0 => ("before any training", "sigma_w and sigma_b near 1, and features of a smaller size"),
+        _ => ("as training diverged", "a smaller learning rate"),
+    };
+    Err(Error::Numerics(format!("{} at step {step}: it is {value}, {why}; try {advice}", what())))
 }
 
 /// The fan-in of a network's output layer.

@@ -21,6 +21,9 @@ use crate::train::{BURN, Finished, Places};
 /// Of the outputs of a gradient flow that has to be integrated.
 const TOLERANCE: f64 = 1e-8;
 
+/// By so much a ratio may be above 1 and count as 1: the tolerance of the flow and of the optimum.
+const ABOVE: f64 = 1e-3;
+
 /// What is found for one row. Objectives are in the lambda form, `lambda/2 |beta|^2 + sum_i l`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Found {
@@ -50,7 +53,23 @@ struct Point {
 impl Found {
     /// The largest ratio of a distance to `e^{-2 lambda t}`; the theorem says at most 1 for the flow.
     fn largest_ratio(&self, distance: fn(&Point) -> f64) -> f64 {
-        self.points.iter().map(|point| distance(point) / point.rate).fold(0.0, f64::max)
+        // Where the line has left the range of numbers there is no ratio to it.
+        let above = self.points.iter().filter(|point| point.rate >= f64::MIN_POSITIVE);
+        above.map(|point| distance(point) / point.rate).fold(0.0, f64::max)
+    }
+
+    /// Whether flow and steps stay below the line.
+    fn course(&self) -> String {
+        let first = self.points.iter().find(|point| point.machine > point.rate * (1.0 + ABOVE));
+        let flow = match self.largest_ratio(|point| point.flow) {
+            ratio if ratio <= 1.0 + ABOVE => "The flow stays below e^(\u{2212}2\u{3bb}t)".to_string(),
+            ratio => format!("The flow is up to {ratio:.3} times e^(\u{2212}2\u{3bb}t)"),
+        };
+        let steps = match first {
+            None => "so does the machine in steps.".to_string(),
+            Some(point) => format!("the machine in steps is above it from step {} on record.", point.step),
+        };
+        format!("{flow}; {steps}")
     }
 
     fn last(&self) -> &Point {
@@ -119,6 +138,13 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
     // The solver's is the C form, which is 1/lambda of this one.
     let optimum = lambda * solution.objectives.primal;
     let start = losses(loss, ArrayView1::from(&vec![0.0; n]), labels);
+    if start <= optimum {
+        let problem = format!(
+            "the objective of {}: its optimum {optimum} is that of outputs 0, so nothing is approached",
+            row.name
+        );
+        return Err(Error::Numerics(problem));
+    }
     // Of lambda/2 `norm` + sum l, with the squared norm of what is learned.
     let distance = |norm: f64, outputs: ArrayView1<f64>| {
         (lambda / 2.0 * norm + losses(loss, outputs, labels) - optimum) / (start - optimum)
@@ -148,18 +174,26 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
             flow.advance((step as f64 * length - flow.time()).max(0.0))?;
             let network = descent.network();
             let f = train.outputs(&network)?;
-            points.push(Point {
+            let point = Point {
                 step,
                 machine: distance(machine.coefficients().dot(&g), g.view()),
                 flow: distance(flow.coefficients().dot(&flow.outputs()), flow.outputs()),
                 network: distance(distance_squared(&network)?, f.view()),
                 rate: (-2.0 * rate * row.lambda_mean * step as f64).exp(),
-            });
+            };
+            super::finite(step, [point.machine, point.flow, point.network], || {
+                format!("the distance of {} to its optimum", row.name)
+            })?;
+            points.push(point);
         }
         if step < steps {
             let value = descent.step(&all)?;
             if !value.is_finite() {
-                let problem = format!("the objective of {}: training diverged at step {}", row.name, step + 1);
+                let problem = format!(
+                    "the objective of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
+                    row.name,
+                    step + 1
+                );
                 return Err(Error::Numerics(problem));
             }
             machine.step(kernels.train.view(), labels, loss, &all);
@@ -208,9 +242,7 @@ fn report(setup: &Setup, config: &ObjectiveConfig, found: &[Found]) -> Report {
                 Axis::linear("steps"),
                 Axis::log("distance to the optimum, as a share of the first"),
             )
-            .caption(
-                "The flow stays below e^(\u{2212}2\u{3bb}t); the machine in steps does until the size of a step stops it.",
-            )
+            .caption(found.course())
             .series(Series::new("machine", series(|point| point.machine)).slot(0))
             .series(Series::new("network", series(|point| point.network)).mark(Mark::Markers).slot(1))
             .series(Series::new("e^(\u{2212}2\u{3bb}t)", series(|point| point.rate)).mark(Mark::Dashed).slot(2))

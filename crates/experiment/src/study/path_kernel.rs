@@ -13,6 +13,7 @@ use super::{PathKernelConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::compare::Spectrum;
 use crate::config::Regulariser;
 use crate::error::Error;
+use crate::judgement::{percent, told};
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::run_folder::part;
@@ -26,7 +27,8 @@ struct Found {
     /// How many samples' loss derivative changed its sign.
     sign_changes: usize,
     /// `|K - K^T|_F / |K|_F` on the training samples.
-    asymmetry: f64,
+    /// None where the kernel is 0.
+    asymmetry: Option<f64>,
     /// The eigenvalues of `(K + K^T) / 2` at both ends.
     smallest_eigenvalue: f64,
     largest_eigenvalue: f64,
@@ -80,13 +82,13 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
         let last = found.last();
         summary += &format!(
             "{}: reconstruction error {:.2e} on training and {:.2e} on test samples (outputs up to {:.3}), {} sign \
-             changes, asymmetry {:.2e}, smallest eigenvalue {:.2e} of largest {:.2e}, defect {:.2e}\n",
+             changes, asymmetry {}, smallest eigenvalue {:.2e} of largest {:.2e}, defect {:.2e}\n",
             row.name,
             last.train,
             last.test,
             found.output,
             found.sign_changes,
-            found.asymmetry,
+            told(found.asymmetry.unwrap_or(f64::NAN), |share| format!("{share:.2e}")),
             found.smallest_eigenvalue,
             found.largest_eigenvalue,
             found.defect
@@ -134,12 +136,16 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
             let offset = if decays_start { &start * (kept - 1.0) } else { Array1::zeros(start.len()) };
             let far = |says: &Array1<f64>| -> Array1<f64> { says + &offset - &outputs };
             let (theorem, signed) = (far(&path.outputs()), far(&path.integral().to_owned()));
-            points.push(Point {
+            let point = Point {
                 step,
                 train: max_abs(theorem.slice(s![..n])),
                 test: max_abs(theorem.slice(s![n..])),
                 train_signed: max_abs(signed.slice(s![..n])),
-            });
+            };
+            super::finite(step, [point.train, point.test, point.train_signed], || {
+                format!("the path kernel machine of {}", row.name)
+            })?;
+            points.push(point);
         }
         if step == steps {
             break;
@@ -147,7 +153,11 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
         let tangent = own_kernel(&network, row.parameters).gram(inputs.view(), data.train.inputs.view())?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
-            return Err(Error::Numerics(format!("the path of {}: training diverged at step {}", row.name, step + 1)));
+            return Err(Error::Numerics(format!(
+                "the path of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
+                row.name,
+                step + 1
+            )));
         }
         let outputs = ArrayView1::from(descent.outputs());
         let derivatives: Array1<f64> = outputs.iter().zip(labels).map(|(&z, &y)| loss.derivative(z, y)).collect();
@@ -164,7 +174,7 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
     let outputs = train.outputs(&network)?;
     Ok(Found {
         sign_changes: path.sign_changes(),
-        asymmetry: norm(&(&kernel - &kernel.t())) / norm(&kernel),
+        asymmetry: Some(norm(&(&kernel - &kernel.t())) / norm(&kernel)).filter(|share| share.is_finite()),
         smallest_eigenvalue: spectrum.smallest(),
         largest_eigenvalue: spectrum.largest(),
         output: max_abs(&outputs),
@@ -181,6 +191,18 @@ fn defect(network: &Network, inputs: &Array2<f64>, outputs: &Array1<f64>) -> Res
     let moved: Vec<_> = network.parameters().into_iter().zip(start).map(|(w, start)| w - start).collect();
     let along = to_host(TangentFeatures::of(&network, inputs.view())?.apply(&moved))?;
     Ok(max_abs(&(&along.column(0) - outputs)))
+}
+
+/// The differences at the end, beside the outputs.
+fn shares(rows: &[RowConfig], found: &[Found]) -> String {
+    let one =
+        |(row, found): (&RowConfig, &Found)| format!("{} for {}", percent(found.last().train, found.output), row.name);
+    let shares: Vec<String> = rows.iter().zip(found).map(one).collect();
+    format!(
+        "Lines: training samples; dashed: test samples. At the end the difference on training samples, as a share of the \
+         network's largest output there, is {}.",
+        shares.join(", ")
+    )
 }
 
 fn report(setup: &Setup, config: &PathKernelConfig, found: &[Found]) -> Result<Report, Error> {
@@ -204,7 +226,7 @@ fn report(setup: &Setup, config: &PathKernelConfig, found: &[Found]) -> Result<R
         Axis::log("steps"),
         Axis::log("largest difference of outputs"),
     )
-    .caption("Lines: training samples; dashed: test samples. Small against outputs of order 1.");
+    .caption(shares(&config.rows, found));
     for (slot, (row, found)) in config.rows.iter().zip(found).enumerate() {
         let series = |value: fn(&Point) -> f64| -> Vec<(f64, f64)> {
             found.points.iter().filter(|p| p.step > 0).map(|p| (p.step as f64, value(p))).collect()
@@ -223,8 +245,8 @@ fn report(setup: &Setup, config: &PathKernelConfig, found: &[Found]) -> Result<R
             format!("{:.2e}", last.train_signed),
             format!("{:.3}", found.output),
             found.sign_changes.to_string(),
-            format!("{:.2e}", found.asymmetry),
-            format!("{:.2e}", found.smallest_eigenvalue / found.largest_eigenvalue),
+            told(found.asymmetry.unwrap_or(f64::NAN), |share| format!("{share:.2e}")),
+            told(found.smallest_eigenvalue / found.largest_eigenvalue, |share| format!("{share:.2e}")),
             format!("{:.2e}", found.defect),
         ]
     });

@@ -32,7 +32,7 @@ use checkpoint::Checkpoint;
 use linearised::{Linearised, Tangent};
 use network::{NetworkDescent, Rule, Samples};
 pub(crate) use output::BURN;
-use record::{Gap, LinearisedRecord, Outputs, Record, Scores, grid, max_abs};
+use record::{Divergence, Gap, LinearisedRecord, NAMES, Outputs, Record, Scores, grid, max_abs};
 use start::from_machine;
 
 /// Least time between checkpoints.
@@ -132,7 +132,7 @@ impl Run<'_> {
     fn announce(&self) {
         let Self { config, data, architecture, objective, .. } = self;
         let width = architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
-        let batch = config.training.batch_size.map_or("full batch".into(), |size| format!("batches of {size}"));
+        let batch = self.batch().map_or("full batch".into(), |size| format!("batches of {size}"));
         eprintln!(
             "{}: {} training and {} test samples of {}; network of {width}, seed {}, {} on {}",
             config.name,
@@ -155,6 +155,21 @@ impl Run<'_> {
             config.training.learning_rate,
             config.training.learning_rate / objective.samples() as f64
         );
+        if let Some(warning) = self.mismatch() {
+            eprintln!("warning: {warning}");
+        }
+    }
+
+    /// Samples in a batch, where not every batch is all of them.
+    fn batch(&self) -> Option<usize> {
+        self.config.training.batch_size.map(std::num::NonZero::get).filter(|size| *size < self.data.train.len())
+    }
+
+    /// What is wrong with a machine whose kernel is not that of the parameters that are trained.
+    fn mismatch(&self) -> Option<&'static str> {
+        // Without a hidden layer the last layer is all there is.
+        self.architecture.width()?;
+        self.config.training.parameters.mismatch(self.config.machine.kernel)
     }
 
     fn execute(
@@ -222,7 +237,8 @@ impl Run<'_> {
         let steps = config.training.steps.get();
         let grid = grid(steps, config.record.points.get());
         let progress = progress_bar(steps, first);
-        let mut last_loss = f64::NAN;
+        // Of the network, after the last record.
+        let mut last_loss = None;
         let (mut saved, mut pause) = (Instant::now(), CHECKPOINT_EVERY);
         let trained = Instant::now();
         let mut diverged = None;
@@ -230,7 +246,7 @@ impl Run<'_> {
             let recorded = records.last().is_some_and(|record: &Record| record.step >= step);
             if grid.binary_search(&step).is_ok() && !recorded {
                 let record = observer.record(step, &network.network(), &machine, linearised.as_ref())?;
-                diverged = diverged.or_else(|| record.divergence());
+                diverged = record.divergence().map(|found| (step, found));
                 progress.set_message(format!(
                     "loss {:.4}, machine {:.4}, gap {:.4}",
                     record.network.train_loss, record.machine.train_loss, record.gap.train_max
@@ -238,7 +254,7 @@ impl Run<'_> {
                 if diverged.is_some() {
                     break;
                 }
-                last_loss = record.network.train_loss;
+                last_loss = None;
                 records.push(record);
             }
             let stop = step == steps || step >= stop_at;
@@ -263,10 +279,10 @@ impl Run<'_> {
             let batch = batches.at(step);
             let loss_value = network.step(batch)?;
             if !loss_value.is_finite() {
-                diverged = Some(("network", step + 1, loss_value));
+                diverged = Some((step + 1, Divergence { who: NAMES[0], what: "loss", value: loss_value }));
                 break;
             }
-            last_loss = loss_value;
+            last_loss = Some(loss_value);
             machine.step(kernels.train.view(), data.train.labels.view(), loss, batch);
             if let (Some(linearised), Some(tangent)) = (&mut linearised, &tangent) {
                 linearised.step(tangent, data.train.labels.view(), loss, batch);
@@ -275,8 +291,11 @@ impl Run<'_> {
         }
         progress.finish_and_clear();
         output::write_dynamics(self.folder, config, &records)?;
-        if let Some((who, step, loss)) = diverged {
-            return Err(Error::Diverged { who, step, loss, last: last_loss, folder: self.folder.path().into() });
+        if let Some((step, Divergence { who, what, value })) = diverged {
+            let side = NAMES.iter().position(|name| *name == who).unwrap_or_default();
+            let recorded = records.last().and_then(|record| record.sides()[side]).map(|scores| scores.train_loss);
+            let last = last_loss.filter(|_| side == 0).or(recorded);
+            return Err(Error::Diverged { who, step, what, value, last, folder: self.folder.path().into() });
         }
         if steps > stop_at {
             let path = self.folder.path();
@@ -376,7 +395,9 @@ impl<'a> Observer<'a> {
             None => None,
             Some(initial) => {
                 use burn::module::Module;
-                Some(norm(&(self.empirical(&network.valid())? - initial)) / norm(initial))
+                let change = norm(&(self.empirical(&network.valid())? - initial)) / norm(initial);
+                // Of a kernel that is 0, or too large to be squared, there is none.
+                change.is_finite().then_some(change)
             }
         };
         Ok(Record {
@@ -394,14 +415,6 @@ impl<'a> Observer<'a> {
 
 fn norm(matrix: &Array2<f64>) -> f64 {
     matrix.iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
-impl Record {
-    fn divergence(&self) -> Option<(&'static str, usize, f64)> {
-        let losses = [("network", self.network.train_loss), ("machine", self.machine.train_loss)];
-        let bad = losses.into_iter().find(|(_, loss)| !loss.is_finite())?;
-        Some((bad.0, self.step, bad.1))
-    }
 }
 
 /// Refuses what cannot fit before anything is allocated: weights, their start, gradients and two temporaries, and the

@@ -11,6 +11,7 @@ use widenet_model::Network;
 use crate::config::{Config, KernelName, Start};
 use crate::error::Error;
 use crate::gram_file::hash;
+use crate::judgement::percent;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::RunFolder;
 use crate::train::record::{Gap, Record, Scores};
@@ -63,7 +64,7 @@ fn results(run: &Run, records: &[Record], parameters: usize) -> Value {
             "lambda_mean": objective.lambda_mean(),
             "lambda": objective.lambda(),
             // JSON has no infinity: without regularisation there is no C.
-            "c": if objective.lambda() > 0.0 { Some(objective.c()) } else { None },
+            "c": Some(objective.c()).filter(|c| c.is_finite()),
         },
         "steps": last.step,
         "time": time(config, last.step),
@@ -159,13 +160,13 @@ fn summary(run: &Run, records: &[Record]) -> String {
     let last = records.last().expect("step 0 is always recorded");
     let mut text = String::new();
     let (network, machine) = (&last.network, &last.machine);
-    let percent = |value: f64| format!("{:.2} %", 100.0 * value);
+    let hundredths = |value: f64| format!("{:.2} %", 100.0 * value);
     let mut row = |name: &str, a: String, b: String| {
         writeln!(text, "{name:<24}{a:>12}{b:>12}").expect("a string takes everything");
     };
     row(&format!("after {} steps", last.step), "network".into(), "machine".into());
-    row("test accuracy", percent(network.test_accuracy), percent(machine.test_accuracy));
-    row("train accuracy", percent(network.train_accuracy), percent(machine.train_accuracy));
+    row("test accuracy", hundredths(network.test_accuracy), hundredths(machine.test_accuracy));
+    row("train accuracy", hundredths(network.train_accuracy), hundredths(machine.train_accuracy));
     row("train loss", format!("{:.5}", network.train_loss), format!("{:.5}", machine.train_loss));
     row("test loss", format!("{:.5}", network.test_loss), format!("{:.5}", machine.test_loss));
     if let (Start::Machine, Some(first)) = (run.config.training.start, records.first()) {
@@ -176,11 +177,13 @@ fn summary(run: &Run, records: &[Record]) -> String {
         )
         .expect("a string takes everything");
     }
-    let ratio = 100.0 * last.gap.train_max / last.output_train_max_abs;
     writeln!(
         text,
-        "largest |network - machine| on the training points: {:.4}, {ratio:.1} % of the largest |output| {:.3}",
-        last.gap.train_max, last.output_train_max_abs
+        "largest |network - machine| on the training points: {:.4}, {} of the largest |output| {:.3}: {}",
+        last.gap.train_max,
+        percent(last.gap.train_max, last.output_train_max_abs),
+        last.output_train_max_abs,
+        pictures::follows(last)
     )
     .expect("a string takes everything");
     if let Some(linearised) = &last.linearised {

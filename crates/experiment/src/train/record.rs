@@ -63,6 +63,46 @@ pub struct Record {
     pub probes: Vec<[f64; 2]>,
 }
 
+/// What is no longer finite, and of which of the trained things.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Divergence {
+    /// `network`, `machine` or `linearised network`.
+    pub who: &'static str,
+    /// What of it.
+    pub what: &'static str,
+    /// NaN or infinite.
+    pub value: f64,
+}
+
+/// The names of what is trained, in the order of [`Record::sides`].
+pub const NAMES: [&str; 3] = ["network", "machine", "linearised network"];
+
+impl Record {
+    /// The scores of network, machine and linearised network, if it is trained.
+    pub fn sides(&self) -> [Option<&Scores>; 3] {
+        [Some(&self.network), Some(&self.machine), self.linearised.as_ref().map(|linearised| &linearised.scores)]
+    }
+
+    /// What of the record is not finite, if anything is. Such a record is not written down.
+    pub fn divergence(&self) -> Option<Divergence> {
+        let sides = || NAMES.into_iter().zip(self.sides()).filter_map(|(who, scores)| Some((who, scores?)));
+        let of_scores = sides().find_map(|(who, scores)| {
+            let losses = [("loss", scores.train_loss), ("test loss", scores.test_loss)];
+            let (what, value) = losses.into_iter().find(|(_, loss)| !loss.is_finite())?;
+            Some(Divergence { who, what, value })
+        });
+        of_scores.or_else(|| {
+            // Every loss is finite, but a square or a difference of outputs is not: the one with the largest loss.
+            let parts = self.linearised.iter().flat_map(|l| [&l.to_network, &l.to_machine]);
+            let gaps = std::iter::once(&self.gap).chain(parts);
+            let distances = gaps.flat_map(|gap| [gap.train_max, gap.train_rms, gap.test_max, gap.test_rms]);
+            let value = distances.chain([self.output_train_max_abs]).find(|value| !value.is_finite())?;
+            let (who, _) = sides().max_by(|a, b| a.1.train_loss.total_cmp(&b.1.train_loss))?;
+            Some(Divergence { who, what: "distance from the others", value })
+        })
+    }
+}
+
 /// The outputs of one of the two on all samples.
 pub struct Outputs<'a> {
     /// On the training samples.
@@ -144,6 +184,34 @@ mod tests {
         let gap = Gap::of(&outputs, &Outputs { train: c.view(), test: d.view() });
         assert_eq!(gap, Gap { train_max: 3.0, train_rms: 4.5f64.sqrt(), test_max: 3.0, test_rms: 3f64.sqrt() });
         assert!(max_abs(&array![1.0, f64::NAN, 0.5]).is_nan(), "NaN must show");
+    }
+
+    #[test]
+    fn a_divergence_is_of_the_one_that_diverged() {
+        let finite = Scores { train_loss: 1.0, test_loss: 1.0, train_accuracy: 0.5, test_accuracy: 0.5 };
+        let infinite = Scores { test_loss: f64::INFINITY, ..finite };
+        let gap = Gap { train_max: 1.0, train_rms: 1.0, test_max: 1.0, test_rms: 1.0 };
+        let linearised = |scores| Some(LinearisedRecord { scores, to_network: gap, to_machine: gap });
+        let record = Record {
+            step: 3,
+            network: finite,
+            machine: finite,
+            gap,
+            linearised: linearised(finite),
+            output_train_max_abs: 1.0,
+            kernel_change: None,
+            probes: Vec::new(),
+        };
+        assert_eq!(record.divergence(), None);
+        let who = |record: Record| record.divergence().map(|found| (found.who, found.what));
+        assert_eq!(who(Record { machine: infinite, ..record.clone() }), Some(("machine", "test loss")));
+        assert_eq!(
+            who(Record { linearised: linearised(infinite), ..record.clone() }),
+            Some(("linearised network", "test loss"))
+        );
+        let far = Gap { train_rms: f64::INFINITY, ..gap };
+        let large = Scores { train_loss: 1e200, ..finite };
+        assert_eq!(who(Record { gap: far, machine: large, ..record }), Some(("machine", "distance from the others")));
     }
 
     #[test]

@@ -25,9 +25,18 @@ pub struct LayeredEngine<T> {
     /// The passes of the last batch, and how many samples each took.
     passes: Vec<Pass<T>>,
     chunk: usize,
-    /// Sums of gradients, one set per core.
+    /// How many parts a batch is taken in.
+    parts: usize,
+    /// Sums of gradients, one set per part.
     gradients: Vec<Gradients<T>>,
 }
+
+/// The most parts of a batch that cores take. Samples of a part go back one after the other into sums of its own, which
+/// are then added up in order: results depend on the parts, and so not on the number of cores.
+const PARTS: usize = 16;
+
+/// Weights that a core updates at a time.
+const CHUNK: usize = 4096;
 
 /// Derivatives with respect to every layer's weights and biases, without their scales.
 type Gradients<T> = Vec<[Vec<T>; 2]>;
@@ -38,6 +47,8 @@ impl<T: Real> LayeredEngine<T> {
         let host = HostNetwork::<T>::new(network);
         let decay = T::of(rule.learning_rate * rule.lambda_mean);
         let layers = host.layers().len();
+        // Where dense weights are what is read, they are read once per part: fewer parts.
+        let parts = (4 * PARTS / host.samples_per_pass(usize::MAX)).clamp(4, PARTS);
         let pulls: Vec<[Pull<T>; 2]> = match rule.regulariser {
             Regulariser::DistanceToInit if decay > T::zero() => {
                 let to_start = |values: &Vec<T>| {
@@ -65,6 +76,7 @@ impl<T: Real> LayeredEngine<T> {
             inputs: samples.host::<T>(),
             passes: Vec::new(),
             chunk: 1,
+            parts,
             gradients: Vec::new(),
         }
     }
@@ -75,7 +87,7 @@ impl<T: Real> LayeredEngine<T> {
         let host = &self.host;
         let zeros =
             || host.layers().iter().map(|layer| [&layer.weight, &layer.bias].map(|like| vec![T::zero(); like.len()]));
-        let share = self.passes.len().div_ceil(rayon::current_num_threads()).max(1);
+        let share = self.passes.len().div_ceil(self.parts).max(1);
         let groups = self.passes.len().div_ceil(share);
         self.gradients.resize_with(groups, || zeros().collect());
         let chunk = self.chunk;
@@ -107,9 +119,12 @@ impl<T: Real> LayeredEngine<T> {
                 for (part, values) in [&mut layer.weight, &mut layer.bias].into_iter().enumerate() {
                     let size = values.len();
                     pulls[index][part].apply([0, 0], ArrayViewMut2::from_shape((1, size), values).expect("a row"));
-                    for sums in gradients {
-                        values.iter_mut().zip(&sums[index][part]).for_each(|(w, &sum)| *w -= scales[part] * sum);
-                    }
+                    values.par_chunks_mut(CHUNK).enumerate().for_each(|(k, values)| {
+                        for sums in gradients {
+                            let sums = &sums[index][part][k * CHUNK..];
+                            values.iter_mut().zip(sums).for_each(|(w, &sum)| *w -= scales[part] * sum);
+                        }
+                    });
                 }
             }
         });
@@ -119,7 +134,7 @@ impl<T: Real> LayeredEngine<T> {
 impl<T: Real> Engine for LayeredEngine<T> {
     fn forward(&mut self, batch: &[usize]) -> Result<Vec<f64>, Error> {
         let (host, inputs) = (&self.host, &self.inputs);
-        self.chunk = host.samples_per_pass(batch.len().div_ceil(rayon::current_num_threads()));
+        self.chunk = host.samples_per_pass(batch.len().div_ceil(self.parts));
         self.passes.resize_with(batch.len().div_ceil(self.chunk), Pass::default);
         let outputs = self.passes.par_iter_mut().zip(batch.par_chunks(self.chunk)).flat_map_iter(|(pass, batch)| {
             let x: Vec<T> = batch.iter().flat_map(|&sample| inputs.row(sample)).copied().collect();
