@@ -9,7 +9,7 @@ use widenet_model::{Architecture, Network, Precision, is_host, to_host};
 
 use crate::blocks;
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
-use crate::error::{KernelError, check_samples};
+use crate::error::{KernelError, check_diagonal, check_samples, check_values};
 use crate::features::{TangentFeatures, numbers_per_sample, on_host_by_layers};
 use crate::host::HostFeatures;
 use crate::kernel::Kernel;
@@ -143,6 +143,7 @@ impl EmpiricalKernel {
         for o in 0..outputs {
             for p in 0..outputs {
                 let block = to_host(left.gram(o, &right, p))?;
+                check_values(&block.view())?;
                 full.slice_mut(s![o..;outputs, p..;outputs]).assign(&block);
             }
         }
@@ -302,6 +303,7 @@ impl Kernel for EmpiricalKernel {
                 self.write(&left, &right, gram.slice_mut(s![rows.clone(), columns]))?;
             }
         }
+        check_values(&gram.view())?;
         Ok(gram)
     }
 
@@ -320,6 +322,7 @@ impl Kernel for EmpiricalKernel {
                 transpose(below.view(), above);
             }
         }
+        check_values(&gram.view())?;
         Ok(gram)
     }
 
@@ -338,6 +341,7 @@ impl Kernel for EmpiricalKernel {
                 part += &(to_host(features.diagonal(o))?.column(0).mapv(|value| value / outputs as f64));
             }
         }
+        check_diagonal(diagonal.iter().copied())?;
         Ok(diagonal)
     }
 }

@@ -21,6 +21,17 @@ pub enum KernelError {
         /// The offending value.
         value: f64,
     },
+    /// The kernel of finite samples is not a finite number.
+    #[error(
+        "the kernel of sample {row} is {value}: its features are too large for the numbers computed with, or the \
+         network's weights are; scale the features"
+    )]
+    Overflow {
+        /// Row of the sample, from 0.
+        row: usize,
+        /// What came out.
+        value: f64,
+    },
     /// The architecture has no kernel of this kind.
     #[error("{place}: {problem}")]
     Unsupported {
@@ -50,5 +61,25 @@ pub(crate) fn check_samples(samples: &ndarray::ArrayView2<f64>, expected: usize)
     match samples.indexed_iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some(((row, column), &value)) => Err(KernelError::NotFinite { row, column, value }),
+    }
+}
+
+/// Checks the values of a kernel: nothing that is not finite leaves it.
+pub(crate) fn check_values(gram: &ndarray::ArrayView2<f64>) -> Result<(), KernelError> {
+    // The sum of zeros is a number exactly when every entry is.
+    let finite = |row: &ndarray::ArrayView1<f64>| row.iter().fold(0.0, |sum, value| sum + 0.0 * value) == 0.0;
+    let Some((i, row)) = gram.outer_iter().enumerate().find(|(_, row)| !finite(row)) else { return Ok(()) };
+    let (j, &value) = row.iter().enumerate().find(|(_, value)| !value.is_finite()).expect("one is not finite");
+    // A sample that overflows does so beside every other: of the two of an entry, it is the column's where another entry
+    // of the row is finite.
+    let row = if row.iter().any(|value| value.is_finite()) { j } else { i };
+    Err(KernelError::Overflow { row, value })
+}
+
+/// The same for a diagonal.
+pub(crate) fn check_diagonal(values: impl IntoIterator<Item = f64>) -> Result<(), KernelError> {
+    match values.into_iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((row, value)) => Err(KernelError::Overflow { row, value }),
     }
 }

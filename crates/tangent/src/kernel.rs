@@ -13,7 +13,8 @@ pub trait Kernel {
     ///
     /// # Errors
     ///
-    /// When `d` is not the kernel's input size or a value is not finite.
+    /// When `d` is not the kernel's input size, a value is not finite, or the kernel of the samples is not: features of
+    /// 1e160, say, whose squares overflow.
     fn gram(&self, a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>, KernelError>;
 
     /// The Gram matrix `K(a_i, a_j)`, `[n, n]`, exactly symmetric.

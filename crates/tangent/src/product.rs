@@ -6,11 +6,35 @@ use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
-use widenet_model::host::Real;
+use widenet_model::host::{Real, product_transposed};
 
 /// From so many features per sample on, each core sums over some of the features: matrices of few rows are too small to
 /// be shared among cores.
 const LONG: usize = 32;
+
+/// Products of no more multiplications than this, and those with a single row or column, are taken by other loops, which
+/// sum in another order.
+const SMALL: usize = 16 * 16 * 16;
+
+/// `out = scale a b^T` for row-major `a: [n_a, depth]`, `b: [n_b, depth]`, `out: [n_a, n_b]`, on this core alone.
+///
+/// The bits of an entry depend on its two rows alone, not on which other rows there are, nor on which side each is:
+/// small products are filled up with zeros.
+pub(crate) fn product_of_rows<T: Real>(scale: T, a: &[T], b: &[T], depth: usize, out: &mut [T]) {
+    let (rows, columns) = (a.len() / depth, b.len() / depth);
+    let least = ((SMALL / depth).isqrt() + 1).max(2);
+    if rows >= least && columns >= least {
+        return product_transposed(scale, a, b, depth, out);
+    }
+    let filled =
+        |values: &[T], rows: usize| [values, &vec![T::zero(); (rows * depth).saturating_sub(values.len())]].concat();
+    let (height, width) = (rows.max(least), columns.max(least));
+    let mut wide = vec![T::zero(); height * width];
+    product_transposed(scale, &filled(a, least), &filled(b, least), depth, &mut wide);
+    for (out, wide) in out.chunks_exact_mut(columns).zip(wide.chunks_exact(width)) {
+        out.copy_from_slice(&wide[..columns]);
+    }
+}
 
 /// `out = scale a b^T` for row-major `a: [n_a, depth]`, `b: [n_b, depth]`, `out: [n_a, n_b]`, on all cores.
 pub(crate) fn product<T: Real>(scale: f64, a: &[T], b: &[T], depth: usize, out: &mut [T]) {
@@ -44,13 +68,15 @@ pub(crate) fn product_lower<T: Real>(scale: f64, a: &[T], depth: usize, out: &mu
     });
 }
 
+/// Into so many parts; more than a computer's cores would not be better, and fewer would depend on them.
+const PARTS: usize = 16;
+
 /// Has `out` computed on all cores: at once, or as a sum over equal parts of the features, a core each.
 fn shared<T: Real>(rows: usize, depth: usize, out: &mut [T], compute: impl Fn(Range<usize>, &mut [T], Par) + Sync) {
-    let cores = rayon::current_num_threads();
-    if cores == 1 || depth < LONG * rows {
+    if depth < LONG * rows {
         return compute(0..depth, out, Par::rayon(0));
     }
-    let size = depth.div_ceil(cores);
+    let size = depth.div_ceil(PARTS);
     let part = |first: usize| {
         let mut sum = vec![T::zero(); out.len()];
         compute(first..(first + size).min(depth), &mut sum, Par::Seq);

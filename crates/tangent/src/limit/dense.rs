@@ -8,13 +8,17 @@ use widenet_model::host::Real;
 /// Takes the covariances `s` and tangent kernels `t` of a run of pairs through all steps.
 ///
 /// The first arguments' marginals are read from lane 0 on, the second arguments' from lane `start` on. Runs are short
-/// enough to stay in the nearest cache, so that a Gram matrix is read and written once whatever the depth.
+/// enough to stay in the nearest cache, so that a Gram matrix is read and written once whatever the depth. `gaps` are
+/// lowered to the smallest gap that the pairs have before an activation, see [`Expectation::apply`].
+///
+/// [`Expectation::apply`]: super::expectation::Expectation::apply
 pub(super) fn advance<T: Real>(
     steps: &[Step],
     arguments: &mut impl Arguments<T>,
     start: usize,
     s: &mut [T],
     t: &mut [T],
+    gaps: &mut [T],
 ) {
     for step in steps {
         match step {
@@ -27,12 +31,12 @@ pub(super) fn advance<T: Real>(
             }
             Step::Activation(expectation, slot) => {
                 let (left, right) = arguments.at(*slot, expectation, s);
-                expectation.apply(Lanes { values: left, start: 0 }, Lanes { values: right, start }, s, t);
+                expectation.apply(Lanes { values: left, start: 0 }, Lanes { values: right, start }, s, t, gaps);
             }
             Step::Residual(branch, shortcut) => {
                 let (mut shortcut_s, mut shortcut_t) = (s.to_vec(), t.to_vec());
-                advance(branch, arguments, start, s, t);
-                advance(shortcut, arguments, start, &mut shortcut_s, &mut shortcut_t);
+                advance(branch, arguments, start, s, t, gaps);
+                advance(shortcut, arguments, start, &mut shortcut_s, &mut shortcut_t, gaps);
                 add(s, &shortcut_s);
                 add(t, &shortcut_t);
             }

@@ -4,7 +4,8 @@ use std::f64::consts::{FRAC_PI_2, PI};
 
 use widenet_model::Activation;
 
-use super::series::HermiteSeries;
+use super::near::Near;
+use super::smooth::Smooth;
 use widenet_model::host::{Real, vectorised};
 
 /// The expectations `E[phi(a) phi(b)]` and `E[phi'(a) phi'(b)]` over a centred Gaussian pair with
@@ -37,8 +38,8 @@ pub(super) enum Expectation {
     Gelu,
     /// `E[sin sin] = exp(-(q + q')/2) sinh(s)`, `E[cos cos] = exp(-(q + q')/2) cosh(s)`.
     Sine,
-    /// Any other activation, by Gauss-Hermite quadrature.
-    Series(HermiteSeries),
+    /// tanh and SiLU, which have no closed form.
+    Smooth(Smooth),
 }
 
 /// Marginals of a run of values: what an expectation needs to know about one of its two arguments alone.
@@ -70,14 +71,8 @@ impl Expectation {
             Activation::Erf => Expectation::Erf,
             Activation::Gelu => Expectation::Gelu,
             Activation::Sine => Expectation::Sine,
-            Activation::Tanh => Expectation::Series(HermiteSeries::new(f64::tanh, |z| z.cosh().powi(-2))),
-            Activation::Silu => {
-                let gate = |z: f64| 1.0 / (1.0 + (-z).exp());
-                Expectation::Series(HermiteSeries::new(
-                    move |z| z * gate(z),
-                    move |z| gate(z) * (1.0 + z * (1.0 - gate(z))),
-                ))
-            }
+            Activation::Tanh => Expectation::Smooth(Smooth::tanh()),
+            Activation::Silu => Expectation::Smooth(Smooth::silu()),
         }
     }
 
@@ -86,7 +81,7 @@ impl Expectation {
         match self {
             Expectation::Sine => 1,
             Expectation::Rectifier { .. } | Expectation::Erf | Expectation::Gelu => 2,
-            Expectation::Series(series) => series.width(),
+            Expectation::Smooth(smooth) => smooth.width(),
         }
     }
 
@@ -95,24 +90,31 @@ impl Expectation {
         // A mean over positions can round a variance of 0 to a negative number.
         let q = variances.iter().map(|q| q.wide().max(0.0));
         let narrow = |values: Vec<f64>| values.into_iter().map(T::of).collect();
+        // Products of two variances are taken.
+        let largest = T::max_value().wide().sqrt() / 8.0;
+        let squarable = q.clone().map(|q| if q < largest { q } else { f64::NAN });
         match self {
             // The standard deviation and its inverse, or 0 for 0: no angle is then asked for.
             Expectation::Rectifier { .. } => {
-                let inverse = |q: f64| if q > 0.0 { q.powf(-0.5) } else { 0.0 };
+                let least = T::min_positive_value().wide();
+                let inverse = |q: f64| if q >= least { q.powf(-0.5) } else { 0.0 };
                 narrow(q.clone().map(f64::sqrt).chain(q.map(inverse)).collect())
             }
             Expectation::Sine => narrow(q.collect()),
             // The variance and 1 / sqrt(1 + variance), for erf of twice the variance.
             Expectation::Erf => {
-                narrow(q.clone().map(|q| 2.0 * q).chain(q.map(|q| (1.0 + 2.0 * q).powf(-0.5))).collect())
+                let doubles = squarable.map(|q| 2.0 * q);
+                narrow(doubles.clone().chain(doubles.map(|q| (1.0 + q).powf(-0.5))).collect())
             }
-            Expectation::Gelu => narrow(q.clone().chain(q.map(|q| (1.0 + q).powf(-0.5))).collect()),
-            Expectation::Series(series) => narrow(series.marginals(&q.collect::<Vec<_>>())),
+            Expectation::Gelu => narrow(squarable.clone().chain(squarable.map(|q| (1.0 + q).powf(-0.5))).collect()),
+            Expectation::Smooth(smooth) => narrow(smooth.marginals(&q.collect::<Vec<_>>())),
         }
     }
 
     /// The recursion's step for a run of pairs: `s <- E[phi phi]`, `t <- t E[phi' phi']`.
-    pub(super) fn apply<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T]) {
+    ///
+    /// `gaps` is lowered to what is left between a pair and the place where the expectations lose digits, see [`NEAR`].
+    pub(super) fn apply<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T], gaps: &mut [T]) {
         let row = |index| (left.row(index, self.width(), s.len()), right.row(index, self.width(), s.len()));
         match self {
             Expectation::Rectifier { linear, rectified } => {
@@ -120,30 +122,70 @@ impl Expectation {
                 let (linear, rectified) = (T::of(*linear), T::of(rectified / (2.0 * PI)));
                 vectorised(
                     #[inline(always)]
-                    || each_pair(rectifier(linear, rectified), norms, inverses, s, t),
+                    || each_pair(rectifier(linear, rectified), norms, inverses, s, t, gaps),
                 );
             }
             Expectation::Erf => {
                 let (variances, scales) = (row(0), row(1));
                 vectorised(
                     #[inline(always)]
-                    || each_pair(erf, variances, scales, s, t),
+                    || each_pair(erf_of_pair, variances, scales, s, t, gaps),
                 );
             }
             Expectation::Gelu => {
                 let (variances, scales) = (row(0), row(1));
                 vectorised(
                     #[inline(always)]
-                    || each_pair(gelu, variances, scales, s, t),
+                    || each_pair(gelu_of_pair, variances, scales, s, t, gaps),
                 );
             }
             Expectation::Sine => {
                 let (left, right) = row(0);
-                sine(left, right, s, t);
+                sine(left, right, s, t, gaps);
             }
-            Expectation::Series(series) => series.apply(left, right, s, t),
+            Expectation::Smooth(smooth) => smooth.apply(left, right, s, t, gaps),
         }
     }
+
+    /// Both expectations of a nearly parallel pair; a rectifier's are not asked for here.
+    pub(super) fn of_near(&self, pair: &Near) -> (f64, f64) {
+        let [q, r] = pair.variances;
+        // q q' - s^2
+        let excess = pair.slack * (q.sqrt() * r.sqrt() + pair.s.abs());
+        match self {
+            Expectation::Rectifier { .. } => unreachable!("it keeps the slack"),
+            Expectation::Erf => {
+                let scales = [q, r].map(|q| (1.0 + 2.0 * q).powf(-0.5));
+                erf(&Normal::of(2.0 * pair.s, 4.0 * excess, (2.0 * q, 2.0 * r), scales.into()))
+            }
+            Expectation::Gelu => {
+                let scales = [q, r].map(|q| (1.0 + q).powf(-0.5)).into();
+                gelu(pair.s, scales, &Normal::of(pair.s, excess, (q, r), scales))
+            }
+            Expectation::Sine => {
+                // (q + q') / 2 - |s|
+                let distance = 0.5 * (q.sqrt() - r.sqrt()).powi(2) + pair.slack;
+                sine_of(pair.s, distance)
+            }
+            Expectation::Smooth(smooth) => smooth.of_near(pair),
+        }
+    }
+
+    /// `E[phi(a)^2]` where `E[a^2]` is the variance given.
+    pub(super) fn variance(&self, variance: f64) -> f64 {
+        let own = self.marginals(&[variance]);
+        let lanes = Lanes { values: &own, start: 0 };
+        let mut s = [variance];
+        self.apply(lanes, lanes, &mut s, &mut [0.0], &mut [1.0]);
+        s[0]
+    }
+}
+
+/// Pairs whose gap is below this are computed again, by [`Near`]. Above it rounding grows by `1e4` at most where it
+/// grows as the inverse of the gap (smooth activations of large variance), and by `1e2` where it grows as its root (the
+/// angle of a rectifier); in single precision by some ten.
+pub(super) fn near<T: Real>() -> T {
+    if T::epsilon().wide() > 1e-10 { T::of(2e-3) } else { T::of(2e-4) }
 }
 
 /// Below this distance from 1, a cosine is 1: it is what rounding leaves of the cosine of two parallel vectors. The
@@ -152,49 +194,68 @@ fn rounding<T: Real>() -> T {
     T::of(64.0) * T::epsilon()
 }
 
+/// Both expectations of a pair, and its gap.
+type Step<T> = (T, T, T);
+
+/// The gap of a rectifier is the square of the sine.
 #[inline(always)]
-fn rectifier<T: Real>(linear: T, rectified: T) -> impl Fn(T, (T, T), (T, T)) -> (T, T) {
+fn rectifier<T: Real>(linear: T, rectified: T) -> impl Fn(T, (T, T), (T, T)) -> Step<T> {
     let (zero, one, pi) = (T::zero(), T::one(), T::of(PI));
     let parallel = one - rounding::<T>();
     #[inline(always)]
     move |s, norms, inverses| {
-        let cosine = s.abs() * inverses.0 * inverses.1;
+        let cosine = s.abs() * (inverses.0 * inverses.1);
         let cosine = if cosine > parallel { one } else { cosine };
-        let sine = ((one - cosine) * (one + cosine)).sqrt();
+        let square = (one - cosine) * (one + cosine);
+        let sine = square.sqrt();
         let acute = angle(sine, cosine);
         let supplement = if s < zero { acute } else { pi - acute };
-        (linear * s + rectified * (norms.0 * norms.1 * sine + supplement * s), linear + rectified * supplement)
+        let value = linear * s + rectified * (norms.0 * norms.1 * sine + supplement * s);
+        (value, linear + rectified * supplement, square)
     }
 }
 
-/// Applies `step(s, (q, q'), (h, h')) = (E[phi phi], E[phi' phi'])` to every pair.
+/// Applies `step(s, (q, q'), (h, h')) = (E[phi phi], E[phi' phi'], gap)` to every pair.
 #[inline(always)]
 fn each_pair<T: Real>(
-    step: impl Fn(T, (T, T), (T, T)) -> (T, T),
+    step: impl Fn(T, (T, T), (T, T)) -> Step<T>,
     variances: (&[T], &[T]),
     scales: (&[T], &[T]),
     s: &mut [T],
     t: &mut [T],
+    gaps: &mut [T],
 ) {
     let variances = variances.0.iter().zip(variances.1);
     let scales = scales.0.iter().zip(scales.1);
-    for (((s, t), (&q, &r)), (&h, &i)) in s.iter_mut().zip(t).zip(variances).zip(scales) {
-        let (value, factor) = step(*s, (q, r), (h, i));
+    for ((((s, t), gap), (&q, &r)), (&h, &i)) in s.iter_mut().zip(t).zip(gaps).zip(variances).zip(scales) {
+        let (value, factor, own) = step(*s, (q, r), (h, i));
         *s = value;
         *t *= factor;
+        *gap = if own < *gap { own } else { *gap };
     }
 }
 
 #[inline(always)]
-fn erf<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> (T, T) {
-    let s = s + s;
-    let normal = Normal::new(s, variances, scales);
+fn erf_of_pair<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> Step<T> {
+    let normal = Normal::new(s + s, variances, scales);
+    let (value, factor) = erf(&normal);
+    (value, factor, normal.gap)
+}
+
+#[inline(always)]
+fn erf<T: Real>(normal: &Normal<T>) -> (T, T) {
     (T::of(2.0 / PI) * normal.arcsine, T::of(4.0 / PI) / normal.root)
 }
 
 #[inline(always)]
-fn gelu<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> (T, T) {
+fn gelu_of_pair<T: Real>(s: T, variances: (T, T), scales: (T, T)) -> Step<T> {
     let normal = Normal::new(s, variances, scales);
+    let (value, factor) = gelu(s, scales, &normal);
+    (value, factor, normal.gap)
+}
+
+#[inline(always)]
+fn gelu<T: Real>(s: T, scales: (T, T), normal: &Normal<T>) -> (T, T) {
     let both = T::of(0.25) + T::of(0.5 / PI) * normal.arcsine;
     let density = T::of(0.5 / PI) / normal.root;
     let inverses = scales.0 * scales.0 + scales.1 * scales.1;
@@ -212,30 +273,48 @@ struct Normal<T> {
     root: T,
     /// `asin(s / sqrt((1 + q)(1 + q')))`.
     arcsine: T,
+    /// The square of its cosine. Where it is small the variances are large, and so is the rounding in `excess`.
+    gap: T,
 }
 
 impl<T: Real> Normal<T> {
     /// From `s`, the variances `q` and `q'`, and `1 / sqrt(1 + q)` and `1 / sqrt(1 + q')`.
     #[inline(always)]
     fn new(s: T, variances: (T, T), scales: (T, T)) -> Self {
-        let excess = larger(variances.0 * variances.1 - s * s, T::zero());
-        let determinant = T::one() + variances.0 + variances.1 + excess;
+        Self::of(s, larger(variances.0 * variances.1 - s * s, T::zero()), variances, scales)
+    }
+
+    /// The same where `excess` is known.
+    #[inline(always)]
+    fn of(s: T, excess: T, variances: (T, T), scales: (T, T)) -> Self {
+        let determinant = T::one() + (variances.0 + variances.1) + excess;
         let (root, scale) = (determinant.sqrt(), scales.0 * scales.1);
-        let arcsine = angle(s.abs() * scale, root * scale);
-        Self { excess, determinant, root, arcsine: if s < T::zero() { -arcsine } else { arcsine } }
+        let cosine = root * scale;
+        let arcsine = angle(s.abs() * scale, cosine);
+        let arcsine = if s < T::zero() { -arcsine } else { arcsine };
+        Self { excess, determinant, root, arcsine, gap: cosine * cosine }
     }
 }
 
-fn sine<T: Real>(left: &[T], right: &[T], s: &mut [T], t: &mut [T]) {
-    let half = T::of(0.5);
-    for (((s, t), &left), &right) in s.iter_mut().zip(t).zip(left).zip(right) {
+fn sine<T: Real>(left: &[T], right: &[T], s: &mut [T], t: &mut [T], gaps: &mut [T]) {
+    for ((((s, t), gap), &left), &right) in s.iter_mut().zip(t).zip(gaps).zip(left).zip(right) {
         // In this form no exponential overflows: |s| <= (q + q') / 2.
-        let size = s.abs();
-        let larger = half * (size - half * (left + right)).exp();
-        let difference = (-(size + size)).exp_m1();
-        *s = (-larger * difference).copysign(*s);
-        *t *= larger * (difference + T::of(2.0));
+        let mean = T::of(0.5) * (left + right);
+        let distance = mean - s.abs();
+        let (value, factor) = sine_of(*s, distance);
+        *s = value;
+        *t *= factor;
+        // The rounding of `distance` is that of the mean.
+        *gap = gap.min(T::one() / (T::one() + mean) + distance / (T::one() + distance));
     }
+}
+
+/// From `s` and `(q + q') / 2 - |s|`.
+fn sine_of<T: Real>(s: T, distance: T) -> (T, T) {
+    let size = s.abs();
+    let larger = T::of(0.5) * (-distance).exp();
+    let difference = (-(size + size)).exp_m1();
+    ((-larger * difference).copysign(s), larger * (difference + T::of(2.0)))
 }
 
 #[inline(always)]
@@ -246,7 +325,7 @@ fn larger<T: Real>(a: T, b: T) -> T {
 /// The angle in `[0, pi/2]` with the given sine and cosine, to the last place. It takes the arcsine of the smaller of
 /// the two, by a polynomial on `[0, sqrt(1/2)]`, so that loops over it vectorise.
 #[inline(always)]
-fn angle<T: Real>(sine: T, cosine: T) -> T {
+pub(super) fn angle<T: Real>(sine: T, cosine: T) -> T {
     let x = if sine < cosine { sine } else { cosine };
     let square = x * x;
     let mut tail = T::of(ARCSINE[ARCSINE.len() - 1]);
@@ -290,7 +369,7 @@ mod tests {
         let (left, right) = (expectation.marginals(&[q]), expectation.marginals(&[r]));
         let (mut value, mut factor) = ([s], [1.0]);
         let lanes = |values| Lanes { values, start: 0 };
-        expectation.apply(lanes(&left), lanes(&right), &mut value, &mut factor);
+        expectation.apply(lanes(&left), lanes(&right), &mut value, &mut factor, &mut [1.0]);
         (value[0], factor[0])
     }
 
@@ -346,7 +425,7 @@ mod tests {
     #[test]
     fn large_variances_do_not_overflow() {
         // erf and sign agree at infinity; sin^2 has the mean 1/2; GELU becomes ReLU.
-        assert_close(expect(Activation::Erf, 1e200, 1e200, 1e200), (1.0, 0.0));
+        assert_close(expect(Activation::Erf, 1e150, 1e150, 1e150), (1.0, 0.0));
         assert_close(expect(Activation::Sine, 1e6, 1e6, 1e6), (0.5, 0.5));
         let (value, factor) = expect(Activation::Gelu, 1e8, 1e8, 1e8);
         assert!((value / 0.5e8 - 1.0).abs() < 1e-4 && (factor - 0.5).abs() < 1e-4);

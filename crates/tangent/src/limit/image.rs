@@ -73,8 +73,11 @@ impl<'a, T: Real> Image<'a, T> {
 
     /// The covariance and the tangent kernel of two images after the steps that mix positions.
     pub(super) fn pair(&self, other: &Self, program: &Program) -> (T, T) {
-        let arguments = Cross { left: &self.slots, right: &other.slots };
-        Walk { program, pixels: [self.pixels, other.pixels], arguments }.output()
+        // Pooling sums over offsets in their order, which is another one from the other image: the bits are those of one
+        // order.
+        let (this, other) = if other.pixels < self.pixels { (other, self) } else { (self, other) };
+        let arguments = Cross { left: &this.slots, right: &other.slots };
+        Walk { program, pixels: [this.pixels, other.pixels], arguments }.output()
     }
 }
 
@@ -195,9 +198,16 @@ impl<T: Real, A: Arguments<T>> Walk<'_, T, A> {
         // Whole rows follow one another without a gap.
         let run = if map.offset[1] == 0 { map.s.len() } else { map.columns.len() };
         let runs = map.s.chunks_exact_mut(run).zip(map.t.chunks_exact_mut(run));
+        let mut gaps = vec![T::one(); run];
         for (row, (s, t)) in map.rows.clone().zip(runs) {
             let [first, second] = starts(width, row, map.columns.start, map.offset);
-            expectation.apply(Lanes { values: left, start: first }, Lanes { values: right, start: second }, s, t);
+            expectation.apply(
+                Lanes { values: left, start: first },
+                Lanes { values: right, start: second },
+                s,
+                t,
+                &mut gaps,
+            );
         }
     }
 }

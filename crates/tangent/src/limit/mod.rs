@@ -4,21 +4,27 @@ mod dense;
 mod expectation;
 mod image;
 mod marginals;
+mod mixture;
+mod near;
 mod pool;
 mod program;
 mod series;
+mod smooth;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
 use rayon::prelude::*;
 use widenet_model::Architecture;
 
+use self::expectation::near;
 use self::image::Image;
 use self::marginals::{Cross, Own, Slots};
+use self::near::Near;
 use self::program::Program;
 use crate::blocks;
-use crate::error::{KernelError, check_samples};
+use crate::error::{KernelError, check_diagonal, check_samples};
 use crate::kernel::Kernel;
-use widenet_model::host::{Real, product_transposed};
+use crate::product::product_of_rows;
+use widenet_model::host::Real;
 
 /// Which kernel of the infinitely wide network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +123,7 @@ impl LimitKernel {
     pub fn gram_f32(&self, a: ArrayView2<f32>, b: ArrayView2<f32>) -> Result<Array2<f32>, KernelError> {
         self.check(&a.mapv(f64::from).view())?;
         self.check(&b.mapv(f64::from).view())?;
-        Ok(self.cross(a, b))
+        self.cross(a, b)
     }
 
     /// [`Kernel::gram_symmetric`] in single precision; see [`LimitKernel::gram_f32`].
@@ -127,49 +133,45 @@ impl LimitKernel {
     /// As for [`Kernel::gram`].
     pub fn gram_symmetric_f32(&self, a: ArrayView2<f32>) -> Result<Array2<f32>, KernelError> {
         self.check(&a.mapv(f64::from).view())?;
-        Ok(self.symmetric(a))
+        self.symmetric(a)
     }
 
     fn check(&self, samples: &ArrayView2<f64>) -> Result<(), KernelError> {
         check_samples(samples, self.program.channels * self.program.extent[0] * self.program.extent[1])
     }
 
-    fn cross<T: Real>(&self, a: ArrayView2<T>, b: ArrayView2<T>) -> Array2<T> {
+    fn cross<T: Real>(&self, a: ArrayView2<T>, b: ArrayView2<T>) -> Result<Array2<T>, KernelError> {
         let mut gram = Array2::zeros((a.nrows(), b.nrows()));
         if gram.is_empty() {
-            return gram;
+            return Ok(gram);
         }
         let (a, b) = (a.as_standard_layout(), b.as_standard_layout());
-        let (left, right) = (Samples::new(self, &a), Samples::new(self, &b));
+        let (left, right) = (Samples::new(self, &a)?, Samples::new(self, &b)?);
         let side = self.side(a.nrows().max(b.nrows()));
         blocks::rectangle(gram.view_mut(), side, &|corner, block| {
             self.fill(&left, &right, corner, block, |_| usize::MAX)
         });
-        gram
+        Ok(gram)
     }
 
-    fn symmetric<T: Real>(&self, a: ArrayView2<T>) -> Array2<T> {
+    fn symmetric<T: Real>(&self, a: ArrayView2<T>) -> Result<Array2<T>, KernelError> {
         let mut gram = Array2::zeros((a.nrows(), a.nrows()));
         if gram.is_empty() {
-            return gram;
+            return Ok(gram);
         }
         let a = a.as_standard_layout();
-        let samples = Samples::new(self, &a);
+        let samples = Samples::new(self, &a)?;
         blocks::symmetric(gram.view_mut(), self.side(a.nrows()), &|corner, block| {
             self.fill(&samples, &samples, corner, block, |i| i);
         });
         gram.diag_mut().assign(&ArrayView1::from(&samples.diagonal));
-        gram
+        Ok(gram)
     }
 
     /// Rows and columns of a block: what fits the nearer caches, and enough blocks for every core. Pairs of vectors are
     /// cheap, pairs of images are not.
     fn side(&self, samples: usize) -> usize {
-        if self.program.image.is_empty() {
-            samples.div_ceil(4 * rayon::current_num_threads()).clamp(48, DENSE_BLOCK)
-        } else {
-            IMAGE_BLOCK
-        }
+        if self.program.image.is_empty() { samples.div_ceil(16).clamp(48, DENSE_BLOCK) } else { IMAGE_BLOCK }
     }
 
     /// A block, in row `i` the columns before `end(i)` of the whole matrix.
@@ -186,7 +188,7 @@ impl LimitKernel {
         if self.program.image.is_empty() {
             let (a, b) = (left.rows(i0, rows), right.rows(j0, columns));
             let channels = self.program.channels;
-            product_transposed(T::of(1.0 / channels as f64), a, b, channels, entries);
+            product_of_rows(T::of(1.0 / channels as f64), a, b, channels, entries);
         }
         for (i, row) in (i0..).zip(entries.chunks_mut(columns)) {
             let count = end(i).saturating_sub(j0).min(columns);
@@ -208,7 +210,16 @@ impl LimitKernel {
                     (*s, *t) = image.pair(image_right, &self.program);
                 }
             }
-            dense::advance(&self.program.dense, &mut arguments, start, s, t);
+            let mut gaps = [T::one(); RUN];
+            let gaps = &mut gaps[..s.len()];
+            dense::advance(&self.program.dense, &mut arguments, start, s, t, gaps);
+            if left.images.is_empty() {
+                for (lane, _) in gaps.iter().enumerate().filter(|(_, gap)| **gap < near()) {
+                    let [x, y] = [left.rows(i, 1), right.rows(start + lane, 1)];
+                    let pair = Near::of_inputs(x, y).advance(&self.program.dense);
+                    (s[lane], t[lane]) = (T::of(pair.s), T::of(pair.t));
+                }
+            }
             if self.kind == LimitKind::Ntk {
                 s.copy_from_slice(t);
             }
@@ -220,17 +231,17 @@ impl Kernel for LimitKernel {
     fn gram(&self, a: ArrayView2<f64>, b: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
         self.check(&a)?;
         self.check(&b)?;
-        Ok(self.cross(a, b))
+        self.cross(a, b)
     }
 
     fn gram_symmetric(&self, a: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
         self.check(&a)?;
-        Ok(self.symmetric(a))
+        self.symmetric(a)
     }
 
     fn diagonal(&self, a: ArrayView2<f64>) -> Result<Array1<f64>, KernelError> {
         self.check(&a)?;
-        Ok(Samples::new(self, &a.as_standard_layout()).diagonal.into())
+        Ok(Samples::new(self, &a.as_standard_layout())?.diagonal.into())
     }
 }
 
@@ -247,7 +258,11 @@ struct Samples<'a, T> {
 }
 
 impl<'a, T: Real> Samples<'a, T> {
-    fn new(kernel: &LimitKernel, samples: &'a CowArray<T, Ix2>) -> Self {
+    /// # Errors
+    ///
+    /// When the kernel of a sample with itself is not finite. Where both samples' is, so is that of a pair, by the
+    /// inequality of Cauchy and Schwarz, which holds for every number on the way.
+    fn new(kernel: &LimitKernel, samples: &'a CowArray<T, Ix2>) -> Result<Self, KernelError> {
         let program = &kernel.program;
         let rows = samples.as_slice().expect("in standard layout");
         let features = samples.ncols();
@@ -260,9 +275,11 @@ impl<'a, T: Real> Samples<'a, T> {
             rows.par_chunks_exact(features).map(|pixels| Image::new(program, pixels)).unzip()
         };
         let mut own = Own(vec![Vec::new(); program.slots]);
-        dense::advance(&program.dense, &mut own, 0, &mut s, &mut t);
+        let mut gaps = vec![T::one(); s.len()];
+        dense::advance(&program.dense, &mut own, 0, &mut s, &mut t, &mut gaps);
         let diagonal = if kernel.kind == LimitKind::Ntk { t } else { s };
-        Self { rows, images, slots: own.0, diagonal }
+        check_diagonal(diagonal.iter().map(|value| value.wide()))?;
+        Ok(Self { rows, images, slots: own.0, diagonal })
     }
 
     /// `count` samples from one on, row-major.
