@@ -123,8 +123,3 @@ impl Backend {
         Device::wgpu_options().graphics_api(api).init().map_err(|error| unusable(error.to_string()))
     }
 }
-
-/// A driver's message on one line.
-pub(crate) fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
-}

@@ -293,7 +293,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 Some(problem) => say(&problem),
                 None => {
                     let request = "a defect in the program, please report it (RUST_BACKTRACE=1 shows where)";
-                    say(&format!("{request}: {}", crate::backend::one_line(text)));
+                    say(&format!("{request}: {}", widenet_store::text::one_line(text)));
                 }
             }
             ExitCode::FAILURE

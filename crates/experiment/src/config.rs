@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 use widenet_machine::{Decay, LossConfig};
 use widenet_model::{ArchitectureConfig, Precision};
+use widenet_store::text::one_line;
 
 use crate::backend::Backend;
 
@@ -423,7 +424,7 @@ pub(crate) fn difference(before: &impl Serialize, now: &impl Serialize) -> Optio
             return names.find_map(|name| at(&below(name), before.get(name), now.get(name)));
         }
         let text = |value: Option<&Json>| value.map_or("absent".into(), Json::to_string);
-        Some(format!("{key} was {} and is {} now", text(before), text(now)))
+        Some(one_line(&format!("{key} was {} and is {} now", text(before), text(now))))
     }
     let [before, now] = [serde_json::to_value(before), serde_json::to_value(now)];
     at("", before.ok().as_ref(), now.ok().as_ref())
@@ -444,10 +445,6 @@ fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigEr
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Applies `key.path=value` to a document.

@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use widenet_model::Precision;
 
-use crate::backend::{Backend, BackendError, one_line};
+use crate::backend::{Backend, BackendError};
 
 /// The hidden command that the child runs.
 pub const COMMAND: &str = "probe-backend";

@@ -17,7 +17,6 @@ use std::time::Instant;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use ndarray::{Array2, ArrayView2, s};
-use ndarray_npy::WriteNpzError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use widenet_data::Split;
@@ -360,7 +359,7 @@ impl Setup<'_> {
     fn write(&self, partial: &Partial, matrices: &[&Matrix]) -> Result<Vec<Written>, Error> {
         let out = &self.places.out;
         let io = |error: std::io::Error| Error::file(out, error);
-        let npz = |error: WriteNpzError| Error::file(out, error);
+        let npz = |error: widenet_store::arrays::ArrayError| Error::file(out, error);
         let folder = folder_of(out);
         let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
         let labels_test = self.config.test.then_some(&self.data.test.labels);

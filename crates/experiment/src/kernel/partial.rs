@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::one_line;
 use crate::config::difference;
 use crate::error::Error;
 use crate::gram_file::Metadata;
