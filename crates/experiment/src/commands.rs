@@ -278,7 +278,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
     // `eprintln!` would panic where stderr cannot be written.
     let say = |text: &dyn std::fmt::Display| {
-        let _ = writeln!(std::io::stderr(), "widenet: {text}");
+        // Names in it may come from files.
+        let _ = writeln!(std::io::stderr(), "widenet: {}", widenet_store::text::visible(&text.to_string()));
     };
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,

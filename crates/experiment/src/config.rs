@@ -502,6 +502,13 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_shown_in_one_short_line() {
+        let error = parse(&format!("{QUICK}\"\\u001b[2J\\n{}\" = 1\n", "x".repeat(10_000))).unwrap_err();
+        assert!(error.starts_with("c.toml:11: unknown field `\\u{1b}[2J xxx"), "{error}");
+        assert!(error.len() < 500 && error.ends_with("..."), "{error}");
+    }
+
+    #[test]
     fn losses_have_names_and_parameters() {
         let with = |loss: &str| parse(&QUICK.replace("lambda_mean", &format!("loss = {loss}\nlambda_mean")));
         let loss = |text: &str| with(text).unwrap().objective.loss;

@@ -341,5 +341,17 @@ SV
         assert_eq!(told("nr_sv 2 1 1", "nr_sv 2 1 0"), "line 12: one support vector more than nr_sv says");
         assert_eq!(told("0:9", "0:1"), "support vector 1 stands there twice");
         assert!(SavedMachine::from_libsvm("", machine().objective).is_err());
+        assert_eq!(told("2 5 7", "2 5 \u{1b}[2J"), "line 6: \"\\u{1b}[2J\" is not such a number");
+    }
+
+    #[test]
+    fn no_number_of_classes_is_believed() {
+        // A hundred thousand classes have five thousand million pairs: none is made before their numbers are there.
+        let labels = "1 ".repeat(100_000);
+        let text = TEXT.replace("nr_class 3", "nr_class 100000").replace("2 5 7", labels.trim());
+        let error = SavedMachine::from_libsvm(&text, machine().objective).unwrap_err();
+        assert_eq!(error.to_string(), "line 5: 3 numbers, but 4999950000 are wanted");
+        let text = TEXT.replace("nr_class 3", &format!("nr_class {}", usize::MAX));
+        assert!(SavedMachine::from_libsvm(&text, machine().objective).is_err());
     }
 }

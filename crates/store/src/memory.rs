@@ -47,12 +47,18 @@ fn address_space() -> Option<u64> {
     None
 }
 
-/// Refuses what would not fit.
+/// So little is taken without asking.
+const LITTLE: u64 = 1 << 20;
+
+/// Refuses what would not fit. 1 MiB always does.
 ///
 /// # Errors
 ///
 /// When fewer than `needed` bytes are [`available`] for `what`.
 pub fn check(needed: u64, what: impl FnOnce() -> String) -> Result<(), MemoryError> {
+    if needed <= LITTLE {
+        return Ok(());
+    }
     match available() {
         Some(free) if needed > free => Err(MemoryError { what: what(), needed, free }),
         _ => Ok(()),

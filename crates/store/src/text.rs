@@ -45,6 +45,11 @@ pub fn one_line(message: &str) -> String {
     escaped(&line, MESSAGE, hidden)
 }
 
+/// The whole text with what cannot be seen escaped, line ends too: the last door before a terminal.
+pub fn visible(text: &str) -> String {
+    escaped(text, usize::MAX, hidden)
+}
+
 /// Text as the content of a cell in a file of comma separated values: control characters escaped and [`CELL`] characters at
 /// most, as in [`shown`]. One that a spreadsheet would compute (it begins with `=`, `+`, `-` or `@` and is no number) gets
 /// an apostrophe before it, which spreadsheets take for "this is text".
@@ -83,7 +88,7 @@ fn escaped(text: &str, length: usize, unfit: impl Fn(char) -> bool) -> String {
             line.push(c);
         }
         count += line[start..].chars().count();
-        if count + 3 <= length {
+        if count.saturating_add(3) <= length {
             cut = line.len();
         }
         if count > length {
@@ -146,6 +151,12 @@ mod tests {
     fn quotation_marks_are_told_apart() {
         assert_eq!(quoted("a \"b\" \\ \u{7f}"), "\"a \\\"b\\\" \\\\ \\u{7f}\"");
         assert_eq!(quoted("it's"), "\"it's\"");
+    }
+
+    #[test]
+    fn nothing_is_cut_from_what_is_made_visible() {
+        let long = "é".repeat(1000);
+        assert_eq!(visible(&format!("{long}\n\u{1b}")), format!("{long}\\n\\u{{1b}}"));
     }
 
     #[test]
