@@ -20,14 +20,19 @@ pub const MNIST_MIRRORS: [&str; 2] =
 
 /// The four files of MNIST, with the MD5 of their uncompressed content.
 const MNIST: [Original; 4] = [
-    Original { name: TRAIN[0], md5: "6bbc9ace898e44ae57da46a324031adb" },
-    Original { name: TRAIN[1], md5: "a25bea736e30d166cdddb491f175f624" },
-    Original { name: TEST[0], md5: "2646ac647ad5339dbf082846283269ea" },
-    Original { name: TEST[1], md5: "27ae3e4e09519cfbb04c329615203637" },
+    original(TRAIN[0], "6bbc9ace898e44ae57da46a324031adb"),
+    original(TRAIN[1], "a25bea736e30d166cdddb491f175f624"),
+    original(TEST[0], "2646ac647ad5339dbf082846283269ea"),
+    original(TEST[1], "27ae3e4e09519cfbb04c329615203637"),
 ];
 
 /// No file is read further than this: more than the largest one, packed or not.
 const LONGEST: u64 = 64 << 20;
+
+/// A file of MNIST.
+const fn original(name: &'static str, md5: &'static str) -> Original<'static> {
+    Original { name, md5, longest: LONGEST }
+}
 
 /// What happens during [`fetch_mnist`], in order, for each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,14 +144,19 @@ struct Original<'a> {
     name: &'a str,
     /// The MD5 of its uncompressed content, in hexadecimal.
     md5: &'a str,
+    /// It is read no further than this, packed or not, in bytes.
+    longest: u64,
 }
 
 impl Original<'_> {
     /// What is wrong with a file that should be this one, if anything.
     fn fault(&self, bytes: &[u8]) -> Option<String> {
         let mut content = Vec::new();
-        if let Err(problem) = unpacked(bytes).take(LONGEST).read_to_end(&mut content) {
+        if let Err(problem) = unpacked(bytes).take(self.longest + 1).read_to_end(&mut content) {
             return Some(format!("corrupt gzip: {problem}"));
+        }
+        if content.len() as u64 > self.longest {
+            return Some(format!("holds more than {} bytes", self.longest));
         }
         let found: String = Md5::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
         (found != self.md5).then(|| format!("MD5 is {found}"))
@@ -155,7 +165,9 @@ impl Original<'_> {
     /// The bytes of a file, if it is this one.
     fn read(&self, path: &Path) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes)).map_err(DataError::io(path))?;
+        File::open(path)
+            .and_then(|file| file.take(self.longest + 1).read_to_end(&mut bytes))
+            .map_err(DataError::io(path))?;
         match self.fault(&bytes) {
             None => Ok(bytes),
             Some(problem) => {
@@ -268,7 +280,7 @@ impl Fetch<'_> {
         let body = response.into_body();
         let total = body.content_length().and_then(|length| resumed_at.checked_add(length));
         (self.progress)(FetchEvent::Started { url, resumed_at, total });
-        let mut body = body.into_reader().take(LONGEST.saturating_sub(resumed_at));
+        let mut body = body.into_reader().take((original.longest + 1).saturating_sub(resumed_at));
         let mut file = OpenOptions::new()
             .create(true)
             .append(resumed_at > 0)
@@ -319,6 +331,8 @@ mod tests {
     /// A small file that stands for one of the set.
     const CONTENT: &[u8] = b"a few bytes in place of ten thousand images";
     const MD5: &str = "938f90ff74d8c09c3527d859a659813e";
+    /// The bound on it, packed or not.
+    const BOUND: u64 = 100;
 
     /// How the server answers.
     #[derive(Clone, Copy)]
@@ -413,7 +427,7 @@ mod tests {
                 FetchEvent::Kept { .. } => "kept".into(),
                 FetchEvent::Started { resumed_at, .. } => format!("started at {resumed_at}"),
                 FetchEvent::Received { bytes, total } => {
-                    assert!(total.is_some_and(|total| bytes <= total));
+                    assert!(total.is_some_and(|total| bytes <= total) && bytes <= BOUND + 1);
                     return;
                 }
                 FetchEvent::Failed { .. } => "failed".into(),
@@ -421,7 +435,7 @@ mod tests {
             });
         };
         let result = Fetch {
-            originals: &[Original { name: "small", md5: MD5 }],
+            originals: &[Original { name: "small", md5: MD5, longest: BOUND }],
             to: to.path(),
             mirrors,
             // No proxy from the environment comes between the test and its own server.
@@ -522,6 +536,28 @@ mod tests {
             let expected = ["started at 0", "failed", "started at 0", "done"];
             assert_fetched(&to, fetch(&to, None, &[&wrong.url, &proper.url]), &expected);
         }
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_its_bound() {
+        // Sent without end, unpacked to more, and in a folder, packed or plain.
+        let refused = "holds more than 100 bytes, expected MD5";
+        for long in [vec![7; 500_000], gzip(&[7; 101])] {
+            let server = Server::new(long.clone(), Manner::Proper);
+            let to = tempdir().unwrap();
+            let error = fetch(&to, None, &[&server.url]).0.unwrap_err().to_string();
+            assert!(error.contains(refused), "{error}");
+            assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+
+            let from = tempdir().unwrap();
+            fs::write(from.path().join("small.gz"), long).unwrap();
+            let error = fetch(&to, Some(from.path()), &[]).0.unwrap_err().to_string();
+            assert!(error.contains(refused), "{error}");
+        }
+        // What fills the bound is read: only its sum is wrong.
+        let server = Server::new(vec![7; 100], Manner::Proper);
+        let error = fetch(&tempdir().unwrap(), None, &[&server.url]).0.unwrap_err().to_string();
+        assert!(error.contains("MD5 is "), "{error}");
     }
 
     #[test]

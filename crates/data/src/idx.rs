@@ -5,17 +5,23 @@
 //! big-endian. Only unsigned bytes (type 8) are read here.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
+use widenet_store::arrays::unfolds;
+use widenet_store::memory::{self, MemoryError};
+
 use crate::DataError;
 
 /// The first two bytes of every gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Bytes behind the end are counted no further.
+const COUNTED: u64 = 1 << 20;
 
 /// The content of an IDX file of unsigned bytes with `N` dimensions.
 ///
@@ -45,13 +51,26 @@ pub enum IdxError {
     },
 
     /// The content goes on after its end.
-    #[error("{extra} bytes too many after the {expected} that the header promises")]
+    #[error("{extra}{} bytes too many after the {expected} that the header promises", if *extra == COUNTED { " or more" } else { "" })]
     Trailing {
         /// How many bytes the header promises, itself included.
         expected: u64,
-        /// How many follow them.
+        /// How many follow them, counted up to 1 MiB.
         extra: u64,
     },
+
+    /// The header promises more than so few packed bytes are believed to hold.
+    #[error("{packed} packed bytes are said to hold {unpacked}; if that is meant, unpack the file")]
+    Unfolded {
+        /// How many bytes the file has.
+        packed: u64,
+        /// How many its header promises.
+        unpacked: u64,
+    },
+
+    /// There is not enough memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 
     /// The file is of another kind, or its values are of another type.
     #[error(
@@ -118,7 +137,7 @@ impl<const N: usize> Idx<N> {
     ///
     /// Every [`IdxError`] but [`IdxError::Length`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdxError> {
-        Self::read(unpacked(bytes)).map_err(|problem| match problem {
+        Self::read(unpacked(bytes), bytes.len() as u64, is_gzip(bytes)).map_err(|problem| match problem {
             Problem::Read(problem) => IdxError::CorruptGzip(problem.to_string()),
             Problem::Format(problem) => problem,
         })
@@ -130,8 +149,20 @@ impl<const N: usize> Idx<N> {
     ///
     /// [`DataError::Io`] when it cannot be read, [`DataError::Idx`] when it is not such a file.
     pub fn from_path(path: &Path) -> Result<Self, DataError> {
-        let bytes = fs::read(path).map_err(DataError::io(path))?;
-        Self::from_bytes(&bytes).map_err(|problem| DataError::Idx { path: path.to_path_buf(), problem })
+        let file = File::open(path).map_err(DataError::io(path))?;
+        let length = file.metadata().map_err(DataError::io(path))?.len();
+        let mut file = BufReader::new(file);
+        let packed = is_gzip(file.fill_buf().map_err(DataError::io(path))?);
+        let read = match packed {
+            true => Self::read(MultiGzDecoder::new(file), length, true),
+            false => Self::read(file, length, false),
+        };
+        let wrong = |problem| DataError::Idx { path: path.to_path_buf(), problem };
+        read.map_err(|problem| match problem {
+            Problem::Read(problem) if packed => wrong(IdxError::CorruptGzip(problem.to_string())),
+            Problem::Read(problem) => DataError::io(path)(problem),
+            Problem::Format(problem) => wrong(problem),
+        })
     }
 
     /// The bytes of the plain file.
@@ -153,7 +184,8 @@ impl<const N: usize> Idx<N> {
             .map_err(DataError::io(path))
     }
 
-    fn read(mut source: impl Read) -> Result<Self, Problem> {
+    /// Reads the content of a file of `length` bytes, unpacked where it is `packed`.
+    fn read(mut source: impl Read, length: u64, packed: bool) -> Result<Self, Problem> {
         let header = read_up_to(&mut source, Self::HEADER)?;
         let mut numbers = header.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         // The magic number comes first: for a file of another kind a missing size means nothing.
@@ -171,13 +203,20 @@ impl<const N: usize> Idx<N> {
 
         let size = volume(&dims)?;
         let expected = Self::HEADER + size;
+        match packed {
+            true if !unfolds(length, expected) => {
+                return Err(IdxError::Unfolded { packed: length, unpacked: expected }.into());
+            }
+            false if length < expected => return Err(IdxError::Truncated { expected, actual: length }.into()),
+            _ => memory::check(size, || format!("IDX data of dimensions {dims:?}")).map_err(IdxError::from)?,
+        }
         let data = read_up_to(&mut source, size)?;
         let actual = Self::HEADER + data.len() as u64;
         if actual < expected {
             return Err(IdxError::Truncated { expected, actual }.into());
         }
         // Going to the end also makes gzip check its own sum.
-        let extra = io::copy(&mut source, &mut io::sink())?;
+        let extra = io::copy(&mut source.take(COUNTED), &mut io::sink())?;
         if extra > 0 {
             return Err(IdxError::Trailing { expected, extra }.into());
         }
@@ -327,6 +366,22 @@ mod tests {
             with([u32::MAX, 1 << 15, 1 << 10]),
             Err(IdxError::Truncated { expected: 16 + (u64::from(u32::MAX) << 25), actual: 16 })
         );
+    }
+
+    #[test]
+    fn no_size_is_believed() {
+        let with = |dims: [u32; 3], content: &[u8]| {
+            let header: Vec<u8> = [0x803, dims[0], dims[1], dims[2]].map(u32::to_be_bytes).concat();
+            Idx::<3>::from_bytes(&gzip(&[&header, content].concat()))
+        };
+        // Six gigabytes that a few bytes are said to hold: refused before they are unpacked, be they there or not.
+        let packed = |content: &[u8]| with([8_000_000, 28, 28], content).unwrap_err();
+        assert!(matches!(packed(&[]), IdxError::Unfolded { unpacked: 6_272_000_016, .. }));
+        assert!(packed(&[0; 100_000]).to_string().ends_with("; if that is meant, unpack the file"));
+        // What goes on behind the end is counted, but not for ever.
+        let long = with([1, 1, 1], &vec![0; 5 << 20]).unwrap_err();
+        assert_eq!(long, IdxError::Trailing { expected: 17, extra: 1 << 20 });
+        assert!(long.to_string().starts_with("1048576 or more bytes too many"));
     }
 
     #[test]

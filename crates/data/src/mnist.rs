@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2};
+use widenet_store::memory;
 
 use crate::idx::locate;
 use crate::{DataError, Dataset, Idx, Split};
@@ -102,6 +103,9 @@ impl Part {
         }
         let kept: Vec<usize> = (0..image_count).filter(|&i| classes.contains(&labels[i])).collect();
         let d = height * width;
+        let needed = (kept.len() as u64).saturating_mul(8 * d as u64);
+        memory::check(needed, || format!("{} images of {d} pixels", kept.len()))
+            .map_err(|error| DataError::Idx { path: images_path, problem: error.into() })?;
         Ok(Dataset {
             name: name.to_owned(),
             inputs: Array2::from_shape_fn((kept.len(), d), |(row, pixel)| {

@@ -119,12 +119,10 @@ impl Backend {
 
     #[cfg(feature = "wgpu")]
     fn graphics(self, api: burn::tensor::wgpu::WgpuBackend) -> Result<Device, BackendError> {
-        let unusable = |problem: String| BackendError::Unusable { name: self.name(), problem: one_line(&problem) };
+        let unusable = |problem: String| BackendError::Unusable {
+            name: self.name(),
+            problem: widenet_store::text::one_line(&problem),
+        };
         Device::wgpu_options().graphics_api(api).init().map_err(|error| unusable(error.to_string()))
     }
-}
-
-/// A driver's message on one line.
-pub(crate) fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -281,7 +281,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
     // `eprintln!` would panic where stderr cannot be written.
     let say = |text: &dyn std::fmt::Display| {
-        let _ = writeln!(std::io::stderr(), "widenet: {text}");
+        // Names in it may come from files.
+        let _ = writeln!(std::io::stderr(), "widenet: {}", widenet_store::text::visible(&text.to_string()));
     };
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -296,7 +297,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 Some(problem) => say(&problem),
                 None => {
                     let request = "a defect in the program, please report it (RUST_BACKTRACE=1 shows where)";
-                    say(&format!("{request}: {}", crate::backend::one_line(text)));
+                    say(&format!("{request}: {}", widenet_store::text::one_line(text)));
                 }
             }
             ExitCode::FAILURE

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 use widenet_machine::{Decay, LossConfig};
 use widenet_model::{ArchitectureConfig, Precision};
+use widenet_store::text::one_line;
 
 use crate::backend::Backend;
 
@@ -443,7 +444,7 @@ pub(crate) fn difference(before: &impl Serialize, now: &impl Serialize) -> Optio
             return names.find_map(|name| at(&below(name), before.get(name), now.get(name)));
         }
         let text = |value: Option<&Json>| value.map_or("absent".into(), Json::to_string);
-        Some(format!("{key} was {} and is {} now", text(before), text(now)))
+        Some(one_line(&format!("{key} was {} and is {} now", text(before), text(now))))
     }
     let [before, now] = [serde_json::to_value(before), serde_json::to_value(now)];
     at("", before.ok().as_ref(), now.ok().as_ref())
@@ -464,10 +465,6 @@ fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigEr
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Applies `key.path=value` to a document.
@@ -522,6 +519,13 @@ mod tests {
         assert!(error.starts_with("c.toml:2"), "{error}");
         let error = parse(&format!("{QUICK}\n[machine]\nkernel = 'rbf'\n")).unwrap_err();
         assert!(error.starts_with("c.toml:13: unknown variant `rbf`"), "{error}");
+    }
+
+    #[test]
+    fn keys_are_shown_in_one_short_line() {
+        let error = parse(&format!("{QUICK}\"\\u001b[2J\\n{}\" = 1\n", "x".repeat(10_000))).unwrap_err();
+        assert!(error.starts_with("c.toml:11: unknown field `\\u{1b}[2J xxx"), "{error}");
+        assert!(error.len() < 500 && error.ends_with("..."), "{error}");
     }
 
     #[test]

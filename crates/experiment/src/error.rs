@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::memory::readable;
-
 /// Why a command failed. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,14 +64,12 @@ pub enum Error {
         problem: String,
     },
     /// There is not enough memory.
-    #[error("{what} needs about {}, but {} of memory are free", readable(*needed), readable(*free))]
+    #[error("{error}{}", advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
     Memory {
-        /// What for.
-        what: String,
-        /// Bytes it takes.
-        needed: u64,
-        /// Bytes there are.
-        free: u64,
+        /// What needs how much, and how much there is.
+        error: widenet_store::memory::MemoryError,
+        /// What would fit, if that is known.
+        advice: Option<String>,
     },
     /// A computation on the host failed.
     #[error("cannot compute {0}")]

@@ -14,17 +14,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, ArrayView2, Dimension};
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpzError, ReadableElement, WriteNpzError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use widenet_model::{Architecture, Precision};
+use widenet_store::arrays::{ArrayError, Element, NpzReader, NpzWriter};
+use widenet_store::text::{one_line, quoted, shown};
 use widenet_tangent::Method;
 
-use crate::backend::{Backend, one_line};
+use crate::backend::Backend;
 use crate::kernel::KernelKind;
 
 /// What a saved kernel was computed from. It decides every number in the file.
@@ -127,7 +128,7 @@ pub enum GramFileError {
         path: PathBuf,
     },
     /// An array is not there.
-    #[error("{}: has no array {key:?}", path.display())]
+    #[error("{}: has no array {}", path.display(), quoted(key))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -135,7 +136,7 @@ pub enum GramFileError {
         key: String,
     },
     /// An array has another shape than the metadata say.
-    #[error("{}: {key:?} is {found:?}, but the metadata say {expected:?}", path.display())]
+    #[error("{}: {} is {found:?}, but the metadata say {expected:?}", path.display(), quoted(key))]
     Shape {
         /// The file.
         path: PathBuf,
@@ -238,7 +239,7 @@ impl GramFile {
         }
         Err(GramFileError::OtherSamples {
             path: self.path.clone(),
-            found: format!("{n} with hash {stored}"),
+            found: format!("{n} with hash {}", shown(stored)),
             expected: format!("{} with hash {given}", samples.nrows()),
         })
     }
@@ -252,36 +253,32 @@ pub fn test_key(key: &str) -> String {
 /// An npz file being read.
 struct Arrays {
     path: PathBuf,
-    npz: NpzReader<File>,
-    names: Vec<String>,
+    npz: NpzReader<BufReader<File>>,
 }
 
 impl Arrays {
     fn open(path: &Path) -> Result<Self, GramFileError> {
         let file = File::open(path).map_err(|source| GramFileError::Open { path: path.into(), source })?;
-        let corrupt = |error: ReadNpzError| corrupt(path, error);
-        let mut npz = NpzReader::new(file).map_err(corrupt)?;
-        let names = npz.names().map_err(corrupt)?;
-        Ok(Self { path: path.into(), npz, names })
+        let npz = NpzReader::new(BufReader::new(file)).map_err(|error| corrupt(path, error))?;
+        Ok(Self { path: path.into(), npz })
     }
 
-    fn get<T: ReadableElement, D: Dimension>(
+    fn get<T: Element, D: Dimension>(
         &mut self,
         key: &str,
         shape: Option<&[usize]>,
     ) -> Result<ndarray::Array<T, D>, GramFileError> {
-        if !self.names.iter().any(|name| name == key) {
-            return Err(GramFileError::Missing { path: self.path.clone(), key: key.into() });
-        }
-        let array = self.npz.by_name::<ndarray::OwnedRepr<T>, D>(key).map_err(|error| self.corrupt(error))?;
+        let path = || self.path.clone();
+        let failed = |error| match error {
+            ArrayError::Missing(key) => GramFileError::Missing { path: path(), key },
+            error => corrupt(&self.path, error),
+        };
+        let found = self.npz.shape(key).map_err(failed)?;
         match shape {
-            Some(expected) if array.shape() != expected => Err(GramFileError::Shape {
-                path: self.path.clone(),
-                key: key.into(),
-                found: array.shape().to_vec(),
-                expected: expected.to_vec(),
-            }),
-            _ => Ok(array),
+            Some(expected) if found != expected => {
+                Err(GramFileError::Shape { path: path(), key: key.into(), found, expected: expected.to_vec() })
+            }
+            _ => self.npz.array(key).map_err(failed),
         }
     }
 
@@ -304,22 +301,22 @@ impl<W: Write + Seek> GramWriter<W> {
         metadata: &Metadata,
         labels: &Array1<f64>,
         labels_test: Option<&Array1<f64>>,
-    ) -> Result<Self, WriteNpzError> {
+    ) -> Result<Self, ArrayError> {
         let mut npz = NpzWriter::new(writer);
         let text = serde_json::to_vec(metadata).expect("plain data");
-        npz.add_array("metadata", &Array1::from_vec(text))?;
-        npz.add_array("labels", labels)?;
+        npz.add("metadata", &Array1::from_vec(text))?;
+        npz.add("labels", labels)?;
         if let Some(labels) = labels_test {
-            npz.add_array("labels_test", labels)?;
+            npz.add("labels_test", labels)?;
         }
         Ok(Self(npz))
     }
 
-    pub fn matrix(&mut self, key: &str, matrix: &Array2<f64>) -> Result<(), WriteNpzError> {
-        self.0.add_array(key, matrix)
+    pub fn matrix(&mut self, key: &str, matrix: &Array2<f64>) -> Result<(), ArrayError> {
+        self.0.add(key, matrix)
     }
 
-    pub fn finish(self) -> Result<W, WriteNpzError> {
+    pub fn finish(self) -> Result<W, ArrayError> {
         self.0.finish()
     }
 }

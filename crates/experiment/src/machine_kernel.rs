@@ -61,7 +61,7 @@ impl MachineKernel {
     ///
     /// What is wrong, in one line.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml_edit::de::from_str(text).map_err(|error| crate::backend::one_line(error.message()))
+        toml_edit::de::from_str(text).map_err(|error| widenet_store::text::one_line(error.message()))
     }
 }
 

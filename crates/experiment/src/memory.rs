@@ -1,32 +1,43 @@
-//! How much memory there is.
+//! Whether a computation fits the memory, and what would.
+
+pub use widenet_store::memory::{available, readable};
 
 use crate::backend::Backend;
 use crate::error::Error;
 
-/// Bytes that can be allocated without swapping, where the system tells (Linux).
-pub fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-/// Refuses what would not fit. A backend with a driver has memory of its own, which is not known here.
+/// Refuses what would not fit. A backend with a driver has memory of its own, which is not known here. `fits` says what
+/// would fit in so many bytes, if anything would.
 ///
 /// # Errors
 ///
 /// When fewer than `needed` bytes are free for `what`.
-pub fn check(backend: Backend, needed: u64, what: impl FnOnce() -> String) -> Result<(), Error> {
-    match available() {
-        Some(free) if needed > free && !backend.has_driver() => Err(Error::Memory { what: what(), needed, free }),
-        _ => Ok(()),
+pub fn check(
+    backend: Backend,
+    needed: u64,
+    what: impl FnOnce() -> String,
+    fits: impl FnOnce(u64) -> Option<String>,
+) -> Result<(), Error> {
+    if backend.has_driver() {
+        return Ok(());
     }
+    widenet_store::memory::check(needed, what).map_err(|error| {
+        let advice = fits(error.free);
+        Error::Memory { error, advice }
+    })
 }
 
-/// Bytes for people: `12.3 GiB`, `45 MiB`.
-pub fn readable(bytes: u64) -> String {
-    let mebibytes = bytes as f64 / (1u64 << 20) as f64;
-    if mebibytes < 1024.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
+/// The largest `n` from 1 to `most` for which `bytes(n)`, which grows, is at most `free`.
+pub fn largest(most: usize, free: u64, bytes: impl Fn(u64) -> u64) -> Option<usize> {
+    let (mut fits, mut fails) = (0, most as u64 + 1);
+    while fails - fits > 1 {
+        let middle = fits + (fails - fits) / 2;
+        if bytes(middle) <= free {
+            fits = middle;
+        } else {
+            fails = middle;
+        }
+    }
+    (fits > 0).then_some(fits as usize)
 }
 
 #[cfg(test)]
@@ -34,8 +45,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_readable() {
-        assert_eq!(readable(45 << 20), "45 MiB");
-        assert_eq!(readable(3 << 29), "1.5 GiB");
+    fn the_largest_that_fits() {
+        let bytes = |n: u64| 16 * n * n;
+        assert_eq!(largest(1000, 16 * 100, bytes), Some(10));
+        assert_eq!(largest(1000, 16 * 100 - 1, bytes), Some(9));
+        assert_eq!(largest(5, 16 * 100, bytes), Some(5));
+        assert_eq!(largest(5, 15, bytes), None);
+    }
+
+    #[test]
+    fn a_refusal_says_what_fits() {
+        let refused = |fits: fn(u64) -> Option<String>| {
+            check(Backend::Flex, u64::MAX, || "everything".into(), fits).unwrap_err().to_string()
+        };
+        if available().is_some() {
+            assert!(
+                refused(|free| Some(format!("--n {} fits", u64::from(free > 0)))).ends_with(" are free; --n 1 fits")
+            );
+            assert!(refused(|_| None).ends_with(" of memory are free"));
+        }
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use widenet_model::Precision;
 
-use crate::backend::{Backend, BackendError, one_line};
+use crate::backend::{Backend, BackendError};
 
 /// The hidden command that the child runs.
 pub const COMMAND: &str = "probe-backend";
@@ -52,7 +52,7 @@ pub fn in_child(backend: Backend, quick: bool) -> Result<Working, BackendError> 
     if !backend.compiled() {
         return Err(BackendError::NotCompiled { name });
     }
-    let unusable = |problem: String| BackendError::Unusable { name, problem: one_line(&problem) };
+    let unusable = |problem: String| BackendError::Unusable { name, problem: widenet_store::text::one_line(&problem) };
     let program = std::env::current_exe().map_err(|error| unusable(error.to_string()))?;
     let mut command = Command::new(program);
     command.args([COMMAND, name]).args(quick.then_some("--quick"));

@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use ndarray::Array2;
 
+use widenet_store::memory::{self, MemoryError};
+use widenet_store::text::{quoted, shown};
+
 use crate::calibration::Sigmoid;
 use crate::loss::LossConfig;
 use crate::multiclass::Scheme;
@@ -22,7 +25,7 @@ pub enum LibsvmError {
     #[error("LIBSVM tells several classes apart one-versus-one, but this machine is of the kind {}", .0.name())]
     Task(Task),
     /// A class with a name that LIBSVM does not take.
-    #[error("LIBSVM's labels are whole numbers, but a class is {0:?}")]
+    #[error("LIBSVM's labels are whole numbers, but a class is {}", quoted(.0))]
     Class(String),
     /// A line that is not what it should be.
     #[error("line {line}: {problem}")]
@@ -38,6 +41,9 @@ pub enum LibsvmError {
     /// Something is not there.
     #[error("there is no line {0:?}")]
     Missing(&'static str),
+    /// The coefficients do not fit the memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
 
 /// Where the coefficient of a sample of class `p` against class `q` stands: each has one against every other class.
@@ -142,13 +148,13 @@ impl SavedMachine {
         let mut lines = text.lines().enumerate();
         for (line, text) in lines.by_ref().take_while(|(_, text)| text.trim() != "SV") {
             let (key, values) =
-                text.trim().split_once(' ').ok_or_else(|| at(line, format!("{text:?} has no value")))?;
+                text.trim().split_once(' ').ok_or_else(|| at(line, format!("{} has no value", quoted(text))))?;
             header.0.insert(key, (line, values));
         }
         for (key, wanted) in [("svm_type", "c_svc"), ("kernel_type", "precomputed")] {
             let (line, found) = header.line(key)?;
             if found != wanted {
-                return Err(at(line, format!("{key} is {found}, but {wanted} is wanted")));
+                return Err(at(line, format!("{key} is {}, but {wanted} is wanted", shown(found))));
             }
         }
         let (line, _) = header.line("nr_class")?;
@@ -157,8 +163,9 @@ impl SavedMachine {
         if count < 2 {
             return Err(at(line, format!("{count} classes are none to tell apart")));
         }
+        // There are as many numbers in the file as pairs before anything is made for each pair.
+        let rho: Vec<f64> = header.values("rho", count * (count - 1) / 2)?;
         let pairs: Vec<(usize, usize)> = pairs(count).collect();
-        let rho: Vec<f64> = header.values("rho", pairs.len())?;
         let sigmoids = match header.0.contains_key("probA") {
             true => {
                 let (a, b) = (header.values("probA", pairs.len())?, header.values("probB", pairs.len())?);
@@ -167,6 +174,10 @@ impl SavedMachine {
             false => Vec::new(),
         };
         let members: Vec<usize> = header.values("nr_sv", count)?;
+        // A line has a number for each class, but a row one for each pair. It is there once more while the matrix is made.
+        let rows = members.iter().fold(0_usize, |sum, &of| sum.saturating_add(of)).min(text.lines().count());
+        let needed = (rows as u64).saturating_mul(2 * 8 * pairs.len() as u64);
+        memory::check(needed, || format!("a machine of {rows} support vectors and {count} classes"))?;
 
         // Position and coefficients of every support vector; they come class by class.
         let mut support = Vec::new();
@@ -233,7 +244,10 @@ fn numbers<T: FromStr>(line: usize, words: Vec<&str>, count: usize) -> Result<Ve
     }
     let finite = |word: &&str| word.parse::<f64>().is_ok_and(f64::is_finite);
     let number = |word: &str| Some(word).filter(finite).and_then(|word| word.parse().ok());
-    words.into_iter().map(|word| number(word).ok_or_else(|| at(format!("{word:?} is not such a number")))).collect()
+    words
+        .into_iter()
+        .map(|word| number(word).ok_or_else(|| at(format!("{} is not such a number", quoted(word)))))
+        .collect()
 }
 
 #[cfg(test)]
@@ -327,5 +341,17 @@ SV
         assert_eq!(told("nr_sv 2 1 1", "nr_sv 2 1 0"), "line 12: one support vector more than nr_sv says");
         assert_eq!(told("0:9", "0:1"), "support vector 1 stands there twice");
         assert!(SavedMachine::from_libsvm("", machine().objective).is_err());
+        assert_eq!(told("2 5 7", "2 5 \u{1b}[2J"), "line 6: \"\\u{1b}[2J\" is not such a number");
+    }
+
+    #[test]
+    fn no_number_of_classes_is_believed() {
+        // A hundred thousand classes have five thousand million pairs: none is made before their numbers are there.
+        let labels = "1 ".repeat(100_000);
+        let text = TEXT.replace("nr_class 3", "nr_class 100000").replace("2 5 7", labels.trim());
+        let error = SavedMachine::from_libsvm(&text, machine().objective).unwrap_err();
+        assert_eq!(error.to_string(), "line 5: 3 numbers, but 4999950000 are wanted");
+        let text = TEXT.replace("nr_class 3", &format!("nr_class {}", usize::MAX));
+        assert!(SavedMachine::from_libsvm(&text, machine().objective).is_err());
     }
 }

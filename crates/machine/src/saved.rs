@@ -14,12 +14,13 @@
 //! `K[:, m["support"]] @ m["alpha"] + m["intercept"]`.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimension};
-use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
 use serde::{Deserialize, Serialize};
+use widenet_store::arrays::{Element, NpzReader, NpzWriter};
+use widenet_store::text::one_line;
 
 use crate::calibration::{Sigmoid, couple, normalise};
 use crate::check::check_outputs;
@@ -290,20 +291,20 @@ impl SavedMachine {
         let support = Array1::from_iter(self.support.iter().map(|&i| i as u64));
         let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
         let memory = "memory takes everything";
-        npz.add_array("alpha", &self.coefficients).expect(memory);
-        npz.add_array("intercept", &self.intercepts).expect(memory);
-        npz.add_array("support", &support).expect(memory);
-        npz.add_array("support_inputs", &self.inputs).expect(memory);
+        npz.add("alpha", &self.coefficients).expect(memory);
+        npz.add("intercept", &self.intercepts).expect(memory);
+        npz.add("support", &support).expect(memory);
+        npz.add("support_inputs", &self.inputs).expect(memory);
         let sigmoids =
             Array2::from_shape_fn((self.sigmoids.len(), 2), |(i, j)| [self.sigmoids[i].a, self.sigmoids[i].b][j]);
-        npz.add_array("sigmoids", &sigmoids).expect(memory);
+        npz.add("sigmoids", &sigmoids).expect(memory);
         let objective = self.objective;
         for (name, value) in
             [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
         {
-            npz.add_array(name, &Array0::from_elem((), value)).expect(memory);
+            npz.add(name, &Array0::from_elem((), value)).expect(memory);
         }
-        npz.add_array("metadata", &Array1::from_vec(text.into_bytes())).expect(memory);
+        npz.add("metadata", &Array1::from_vec(text.into_bytes())).expect(memory);
         npz.finish().expect(memory).into_inner()
     }
 
@@ -314,10 +315,17 @@ impl SavedMachine {
     /// When the file cannot be read, is damaged, or lacks something.
     pub fn read(path: &Path) -> Result<Self, SavedMachineError> {
         let file = File::open(path).map_err(|source| SavedMachineError::Open { path: path.into(), source })?;
-        parse(file).map_err(|problem| {
-            let problem = problem.split_whitespace().collect::<Vec<_>>().join(" ");
-            SavedMachineError::Corrupt { path: path.into(), problem }
-        })
+        Self::from_npz(BufReader::new(file))
+            .map_err(|problem| SavedMachineError::Corrupt { path: path.into(), problem: one_line(&problem) })
+    }
+
+    /// Reads the content of a file: see [`SavedMachine::read`].
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn from_npz(file: impl Read + Seek) -> Result<Self, String> {
+        parse(file)
     }
 }
 
@@ -384,11 +392,8 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
     })
 }
 
-fn get<T: ReadableElement, D: Dimension>(
-    npz: &mut NpzReader<impl Read + Seek>,
-    name: &str,
-) -> Result<Array<T, D>, String> {
-    npz.by_name(name).map_err(|error| format!("{name}: {error}"))
+fn get<T: Element, D: Dimension>(npz: &mut NpzReader<impl Read + Seek>, name: &str) -> Result<Array<T, D>, String> {
+    npz.array(name).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

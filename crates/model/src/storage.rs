@@ -1,5 +1,7 @@
 //! Networks on disk, as safetensors.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::store::{ModuleSnapshot, SafetensorsStore};
@@ -7,6 +9,8 @@ use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use widenet_store::memory;
+use widenet_store::text::{one_line, quoted};
 
 use crate::architecture::Architecture;
 use crate::network::Network;
@@ -104,8 +108,8 @@ impl Network {
     ///
     /// When the file cannot be read, is damaged, or was not saved by widenet.
     pub fn load(path: &Path, device: &Device) -> Result<Self, StorageError> {
-        let format = |problem: String| StorageError::Format { path: path.into(), problem };
-        let bytes = std::fs::read(path).map_err(|source| StorageError::Read { path: path.into(), source })?;
+        let format = |problem: String| StorageError::Format { path: path.into(), problem: one_line(&problem) };
+        let bytes = whole(path).map_err(|source| StorageError::Read { path: path.into(), source })?.map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = description.ok_or_else(|| format(format!("no entry {KEY} in its metadata")))?;
@@ -116,7 +120,8 @@ impl Network {
 
         // The file's own size bounds what is allocated for it: count before drawing a network.
         let tensors = header.tensors();
-        let found: usize = tensors.values().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+        let size = |shape: &[usize]| shape.iter().fold(1_usize, |size, &side| size.saturating_mul(side));
+        let found = tensors.values().fold(0_usize, |sum, tensor| sum.saturating_add(size(&tensor.shape)));
         let expected = architecture.parameter_count();
         if found != expected {
             return Err(format(format!("it holds {found} weights but its architecture has {expected}")));
@@ -126,6 +131,7 @@ impl Network {
             Precision::F64 => Dtype::F64,
         };
         if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| tensor.dtype != dtype) {
+            let name = quoted(name);
             return Err(format(format!("{name} is {:?} in a network of {}", tensor.dtype, precision.name())));
         }
 
@@ -134,4 +140,25 @@ impl Network {
         network.load_from(&mut store).map_err(|error| format(error.to_string()))?;
         Ok(network)
     }
+}
+
+/// The bytes of a file whose header fits it and which fits the memory, with the network that is made from it. The inner
+/// error says why not.
+fn whole(path: &Path) -> std::io::Result<Result<Vec<u8>, String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut start = Vec::new();
+    (&mut file).take(8).read_to_end(&mut start)?;
+    if let Ok(header) = <[u8; 8]>::try_from(&start[..]) {
+        let header = u64::from_le_bytes(header);
+        if header > length.saturating_sub(8) {
+            let there = length.saturating_sub(8);
+            return Ok(Err(format!("its header is said to be {header} bytes long, but {there} follow")));
+        }
+    }
+    if let Err(error) = memory::check(length.saturating_mul(2), || format!("a network of {length} bytes")) {
+        return Ok(Err(error.to_string()));
+    }
+    file.read_to_end(&mut start)?;
+    Ok(Ok(start))
 }

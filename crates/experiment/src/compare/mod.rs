@@ -242,5 +242,6 @@ pub(crate) fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
 /// Refuses a network whose weights, with a copy and a derivative of the same size, cannot fit.
 fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Error> {
     let needed = (widest.parameter_count() as u64).saturating_mul(3 * config.precision.bytes());
-    crate::memory::check(config.backend, needed, || format!("a network of {} parameters", widest.parameter_count()))
+    let what = || format!("a network of {} parameters", widest.parameter_count());
+    crate::memory::check(config.backend, needed, what, |_| Some("smaller widths in the configuration would fit".into()))
 }

@@ -254,7 +254,15 @@ impl FitArgs {
             return self.fit_by_rows(samples, targets, kernel, loss, objective, &options);
         }
         // The matrix, and a factor or a copy of it.
-        crate::memory::check(Backend::Flex, (2 * n as u64 * n as u64).saturating_mul(8), || format!("{n} samples"))?;
+        let bytes = |n: u64| n.saturating_mul(n).saturating_mul(2 * 8);
+        let fits = |free| {
+            let fewer = crate::memory::largest(n, free, bytes).map(|n| format!("--n {n}"));
+            let rows = (loss == LossConfig::Squared && self.kernel.gram.is_none() && !self.probabilities)
+                .then(|| "--solver conjugate-gradients".to_string());
+            let ways: Vec<String> = fewer.into_iter().chain(rows).collect();
+            (!ways.is_empty()).then(|| format!("{} would fit", ways.join(" or ")))
+        };
+        crate::memory::check(Backend::Flex, bytes(n as u64), || format!("{n} samples"), fits)?;
         let started = Instant::now();
         let gram = match stored {
             Some(gram) => gram,
@@ -310,8 +318,17 @@ impl FitArgs {
         let (n, k) = columns.dim();
         // As the solver says, with a column for the intercept, and its tile.
         let rank = self.rank.unwrap_or(RANK);
-        let needed = (n as u64 * (rank.min(n) + 7 * (k + 1)) as u64).saturating_mul(8) + (64 << 20);
-        crate::memory::check(Backend::Flex, needed, || format!("{n} samples with --rank {rank}"))?;
+        let needed = |n: u64, rank: u64| {
+            let row = rank.min(n).saturating_add(7 * (k as u64 + 1));
+            n.saturating_mul(row).saturating_mul(8).saturating_add(64 << 20)
+        };
+        let fits = |free| {
+            let rank = crate::memory::largest(rank, free, |rank| needed(n as u64, rank));
+            let fewer = || crate::memory::largest(n, free, |n| needed(n, 1)).map(|n| format!("--n {n} --rank 1"));
+            rank.map(|rank| format!("--rank {rank}")).or_else(fewer).map(|way| format!("{way} would fit"))
+        };
+        let what = || format!("{n} samples with --rank {rank}");
+        crate::memory::check(Backend::Flex, needed(n as u64, rank as u64), what, fits)?;
         let started = Instant::now();
         // How many iterations there will be is not known.
         let progress = crate::progress::bar(0, "{spinner} {human_pos} rows of the kernel, {elapsed}");

@@ -17,11 +17,11 @@ use std::time::Instant;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use ndarray::{Array2, ArrayView2, s};
-use ndarray_npy::WriteNpzError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use widenet_data::Split;
 use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape};
+use widenet_store::memory::MemoryError;
 use widenet_tangent::{Contraction, EmpiricalKernel, EmpiricalKind, Kernel, LayerPlan, LimitKernel, LimitKind, Method};
 
 use crate::backend::Backend;
@@ -118,9 +118,6 @@ pub struct KernelPlaces {
 
 /// Memory where the system does not tell how much is free.
 const MEMORY: u64 = 4 << 30;
-
-/// The largest array an npz file holds without extensions.
-const LARGEST_ARRAY: u64 = u32::MAX as u64 - 1024;
 
 /// Computes the matrices and writes the file.
 ///
@@ -225,17 +222,21 @@ impl Setup<'_> {
     /// Cuts the matrices so that samples, one matrix and one block's work fit the memory.
     fn plan(&self) -> Result<Job, Error> {
         let (n, m) = (self.metadata.n, self.metadata.test);
-        let matrix = 8 * n as u64 * n.max(m) as u64;
-        if matrix > LARGEST_ARRAY {
-            let problem = format!("{} x {n} numbers take {}, but an npz array holds 4 GiB", n.max(m), readable(matrix));
-            return Err(Error::Setting(problem));
-        }
+        let matrix = (8 * n as u64).saturating_mul(n.max(m) as u64);
         let samples = 8 * (self.data.train.inputs.len() + if m > 0 { self.data.test.inputs.len() } else { 0 }) as u64;
         let held = samples + matrix;
         let free = self.memory();
         let budget = free.saturating_sub(held);
         let too_small = |work: u64| match self.places.memory {
-            None => Error::Memory { what: format!("a kernel of {n} samples"), needed: held + work, free },
+            None => {
+                let what = format!("a kernel of {n} samples");
+                let bytes = |fewer: u64| {
+                    let matrix = 8_u64.saturating_mul(fewer).saturating_mul(fewer.max(m as u64));
+                    matrix.saturating_add(samples / n as u64 * fewer).saturating_add(work)
+                };
+                let fits = crate::memory::largest(n, free, bytes).map(|n| format!("--n {n} would fit"));
+                Error::Memory { error: MemoryError { what, needed: held + work, free }, advice: fits }
+            }
             Some(_) => {
                 let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
                 Error::Setting(format!(
@@ -360,7 +361,7 @@ impl Setup<'_> {
     fn write(&self, partial: &Partial, matrices: &[&Matrix]) -> Result<Vec<Written>, Error> {
         let out = &self.places.out;
         let io = |error: std::io::Error| Error::file(out, error);
-        let npz = |error: WriteNpzError| Error::file(out, error);
+        let npz = |error: widenet_store::arrays::ArrayError| Error::file(out, error);
         let folder = folder_of(out);
         let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
         let labels_test = self.config.test.then_some(&self.data.test.labels);

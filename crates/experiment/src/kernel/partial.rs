@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::one_line;
 use crate::config::difference;
 use crate::error::Error;
 use crate::gram_file::Metadata;
@@ -63,7 +62,10 @@ impl Partial {
         let file = path.join(JOB);
         let text = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
         let job: Job = serde_json::from_slice(&text).map_err(|error| {
-            Error::file(&file, format!("damaged: {}; --force starts anew", one_line(&error.to_string())))
+            Error::file(
+                &file,
+                format!("damaged: {}; --force starts anew", widenet_store::text::one_line(&error.to_string())),
+            )
         })?;
         if job.metadata != *metadata {
             let difference = difference(&job.metadata, metadata);

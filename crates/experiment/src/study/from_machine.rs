@@ -49,7 +49,9 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     for network in &networks {
         // The start, the direction, the sum, and one more while they are made.
         let needed = (network.parameter_count() as u64).saturating_mul(4 * setup.config.precision.bytes());
-        crate::memory::check(setup.config.backend, needed, || format!("{} parameters", network.parameter_count()))?;
+        let what = || format!("{} parameters", network.parameter_count());
+        let fits = |_| Some("smaller widths in the configuration would fit".into());
+        crate::memory::check(setup.config.backend, needed, what, fits)?;
     }
     let folder = setup.folder(places)?;
     let kernels = kernels(setup, config.row.kernel)?;

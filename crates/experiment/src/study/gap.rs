@@ -125,7 +125,9 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
     for network in &networks {
         let needed = (network.parameter_count() as u64).saturating_mul(5 * setup.config.precision.bytes());
-        crate::memory::check(setup.config.backend, needed, || format!("{} parameters", network.parameter_count()))?;
+        let what = || format!("{} parameters", network.parameter_count());
+        let fits = |_| Some("smaller widths in the configuration would fit".into());
+        crate::memory::check(setup.config.backend, needed, what, fits)?;
     }
     Ok(networks)
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use ndarray::{Array1, Array2};
-use ndarray_npy::{ReadNpyExt, WriteNpyExt};
 use serde::{Deserialize, Serialize};
 use widenet_model::Network;
+use widenet_store::arrays::{read_npy, write_npy};
 
 use crate::error::Error;
 use crate::run_folder::{RunFolder, write_whole};
@@ -55,7 +55,7 @@ impl Checkpoint {
             self.network.save(&path.join(WEIGHTS))?;
             if let Some(coordinates) = &self.coordinates {
                 let mut bytes = Vec::new();
-                coordinates.write_npy(&mut bytes).map_err(|error| Error::file(path, error))?;
+                write_npy(&mut bytes, coordinates).map_err(|error| Error::file(path, error))?;
                 write_whole(&path.join(COORDINATES), &bytes)?;
             }
             // TOML rather than JSON: its numbers are read back exactly, so that a resumed run is the same run.
@@ -84,7 +84,8 @@ impl Checkpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::file(coordinates, error)),
             Ok(bytes) => {
-                let values = Array2::<f64>::read_npy(&bytes[..]).map_err(|error| Error::file(&coordinates, error))?;
+                let values: Array2<f64> = read_npy(&bytes[..], bytes.len() as u64, COORDINATES)
+                    .map_err(|error| Error::file(&coordinates, error))?;
                 if values.nrows() != samples {
                     let problem = format!("has {} rows for {samples} training samples", values.nrows());
                     return Err(Error::file(coordinates, problem));

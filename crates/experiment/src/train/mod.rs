@@ -428,9 +428,13 @@ fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> R
         (true, kernel, Regulariser::LastLayer) => 1 + u64::from(kernel != KernelName::Empirical),
         (true, kernel, _) => u64::from(kernel != KernelName::Empirical),
     };
-    let needed = weights.saturating_add(kernels * 8 * n * (n + test));
+    let needed = |n: u64| weights.saturating_add((kernels * 8 * n).saturating_mul(n + test));
     let what = || format!("training {} parameters on {n} samples", architecture.parameter_count());
-    crate::memory::check(config.backend, needed, what)
+    let fits = |free| match crate::memory::largest(n as usize, free, needed) {
+        Some(n) => Some(format!("--set data.train={n} would fit")),
+        None => Some("a narrower architecture would fit".into()),
+    };
+    crate::memory::check(config.backend, needed(n), what, fits)
 }
 
 fn check_probes(config: &Config, data: &Split) -> Result<(), Error> {

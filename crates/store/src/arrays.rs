@@ -1,1 +1,0 @@
-//! Arrays on disk: numpy's `.npy` and `.npz`.
