@@ -30,8 +30,14 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When another process writes it, or it cannot be written to.
+    /// When another process writes it, it holds files and no list of them, or it cannot be written to.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !is_listed(path) {
+            let files = foreign_at(path)?;
+            if !files.is_empty() {
+                return Err(StoreError::Foreign { path: path.into(), files });
+            }
+        }
         fs::create_dir_all(path).map_err(StoreError::io(path))?;
         let lock = Lock::take(&path.join(LOCK), path)?;
         let list = read_list(path)?;
@@ -146,6 +152,16 @@ impl Folder {
             // Another process came in just then: the folder is its own now.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => removed.map_err(StoreError::io(&path)),
+        }
+    }
+
+    /// Removes the folder with everything in it as far as that can be done.
+    pub(crate) fn tidy(&self, first: &str) {
+        if self.clear(first).is_ok() {
+            let _ = fs::remove_file(self.path.join(LIST));
+            // The lock is held until this is dropped.
+            let _ = fs::remove_file(self.path.join(LOCK));
+            let _ = fs::remove_dir(&self.path);
         }
     }
 

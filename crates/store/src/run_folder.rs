@@ -339,9 +339,7 @@ impl RunFolder {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.early == Early::Removed {
-            // A run that failed says why; this is tidying.
-            let _ = self.folder.clear(CONFIG);
-            let _ = fs::remove_file(self.folder.path().join(".widenet"));
+            self.folder.tidy(CONFIG);
         }
     }
 }
