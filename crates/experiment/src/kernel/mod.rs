@@ -148,6 +148,8 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
         if GramFile::read(&places.out).is_ok_and(|file| file.metadata == setup.metadata) {
             if Partial::interrupted(&partial) {
                 Partial::resume(&partial, &setup.metadata)?.0.remove()?;
+            } else {
+                Partial::remove_rest(&partial)?;
             }
             let summary = format!("{} is finished\n", places.out.display());
             return Ok(Finished { results: json!({ "file": places.out, "finished": true }), summary });

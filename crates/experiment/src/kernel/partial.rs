@@ -114,6 +114,18 @@ impl Partial {
         Ok(Array2::from_shape_vec(shape, values).expect("the length was checked"))
     }
 
+    /// Removes what is left of a folder whose removal was cut short.
+    pub fn remove_rest(path: &Path) -> Result<(), Error> {
+        if !path.exists() {
+            return Ok(());
+        }
+        match Folder::open(path).and_then(|folder| folder.delete(JOB)) {
+            // Somebody else's.
+            Err(StoreError::Foreign { .. }) => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
     /// Removes the folder: the job is done.
     pub fn remove(self) -> Result<(), Error> {
         Ok(self.folder.delete(JOB)?)
