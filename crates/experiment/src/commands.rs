@@ -45,7 +45,8 @@ const EXAMPLES: &str = "Examples:
   widenet backends
   widenet data
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 and 143 stopped by a signal, 141 output closed.";
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 141 output closed,
+130 or 143 stopped by SIGINT or SIGTERM.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -113,7 +113,9 @@ impl From<StoreError> for Error {
             StoreError::Exists { .. } => "; --resume continues it, --force replaces it, --out names another",
             StoreError::Unfinished { .. } => "; --resume goes on with it, --force starts anew",
             StoreError::Locked { .. } => "; wait until it has ended, or name another by --out",
-            StoreError::Foreign { .. } | StoreError::Here { .. } => "; --out names another",
+            StoreError::NotARun { .. } | StoreError::Foreign { .. } | StoreError::Here { .. } => {
+                "; --out names another"
+            }
             StoreError::Damaged { .. } | StoreError::Other { .. } => "; --force starts anew",
             _ => "",
         };

@@ -41,6 +41,14 @@ pub enum StoreError {
         /// Where one was sought.
         path: PathBuf,
     },
+    /// A folder that was not made here.
+    #[error("{}: is not a run folder: it holds what widenet did not write ({}), so it is left alone", path.display(), Names(files))]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds, relative to it.
+        files: Vec<PathBuf>,
+    },
     /// A folder that was not made here, or holds what was not written here.
     #[error("{}: holds what widenet did not write ({}), so it is left alone", path.display(), Names(files))]
     Foreign {

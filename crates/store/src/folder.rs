@@ -12,7 +12,7 @@ use crate::write::{partial_of, sync_folder, write_whole, write_with};
 
 /// The list of files, one a line, relative to the folder. A line that ends in `/` is a folder in which other listed
 /// folders may lie. A name comes on the list before the file is made.
-const LIST: &str = ".widenet";
+const LIST: &str = "manifest.txt";
 const LIST_HEAD: &str = "# What widenet wrote here. Nothing else is ever removed by it.\n";
 const LOCK: &str = ".widenet.lock";
 
@@ -215,8 +215,11 @@ impl Folder {
 ///
 /// When it cannot be read.
 pub(crate) fn foreign_at(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    if !path.exists() {
-        return Ok(Vec::new());
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // In place of a folder.
+        Ok(found) if !found.is_dir() => return Ok(vec![path.file_name().unwrap_or_default().into()]),
+        _ => {}
     }
     foreign(path, &read_list(path)?)
 }
@@ -344,7 +347,7 @@ mod tests {
         Folder::open(&path.join("runs/first")).unwrap().write("b", b"3").unwrap();
         // Rests of processes that were killed.
         fs::write(path.join("plots/.gap.svg.partial"), "").unwrap();
-        fs::write(path.join("..widenet.partial"), "").unwrap();
+        fs::write(path.join(".manifest.txt.partial"), "").unwrap();
         assert_eq!(files(&folder.foreign().unwrap()), [""; 0]);
         for name in ["mine", "plots/mine.png", "runs/first/mine", "runs/.b.partial"] {
             fs::write(path.join(name), "").unwrap();

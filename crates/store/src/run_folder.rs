@@ -73,7 +73,6 @@ impl There {
     fn at(path: &Path) -> Result<Self, StoreError> {
         match is_listed(path) && path.join(CONFIG).is_file() {
             true => Ok(There::Run),
-            false if path.exists() && !path.is_dir() => Ok(There::Other),
             false => Ok(if foreign_at(path)?.is_empty() { There::Nothing } else { There::Other }),
         }
     }
