@@ -238,7 +238,7 @@ fn damage_is_found() {
     succeeds(kernel(&out, &stop));
     let block = partial(&out).join("width_8-0-1.f64");
     std::fs::write(&block, &std::fs::read(&block).unwrap()[..100]).unwrap();
-    fails(&kernel(&out, &resume), 1, &["width_8-0-1.f64", "100 bytes instead of 800", "--force"]);
+    fails(&kernel(&out, &resume), 1, &["width_8-0-1.f64", "damaged", "--force"]);
     std::fs::write(partial(&out).join("job.json"), "{").unwrap();
     fails(&kernel(&out, &resume), 1, &["job.json", "damaged", "--force"]);
     succeeds(kernel(&out, &["--n", "10", "--force"]));

@@ -20,7 +20,7 @@ use crate::fit::{FitArgs, PredictArgs, fit_command, predict_command};
 use crate::kernel::{KernelArgs, kernel_command};
 use crate::probe;
 use crate::reproduce::{Options, Scale, Target, reproduce};
-use crate::run_folder::Existing;
+use crate::run_folder::{Existing, finished_with};
 use crate::study::{StudyConfig, study};
 use crate::train::{Places, train};
 
@@ -45,7 +45,8 @@ const EXAMPLES: &str = "Examples:
   widenet backends
   widenet data
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 141 output closed.";
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 141 output closed,
+130 or 143 stopped by SIGINT or SIGTERM.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -190,7 +191,7 @@ struct RunArgs {
     #[arg(long, value_parser = precision)]
     precision: Option<Precision>,
     /// The seed of every random choice
-    #[arg(long)]
+    #[arg(long, value_parser = seed())]
     seed: Option<u64>,
     /// The run folder [default: artifacts/NAME, with the configuration's name]
     #[arg(long, value_name = "FOLDER")]
@@ -264,6 +265,11 @@ pub(crate) fn precision(text: &str) -> Result<Precision, String> {
     }
 }
 
+/// The seeds there are: what TOML holds, in which they are written down.
+pub(crate) fn seed() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
 /// The exit code where nobody reads the output any more: that of a process that the signal SIGPIPE ends.
 const CLOSED: u8 = 128 + 13;
 
@@ -278,6 +284,7 @@ pub fn run(cli: Cli) -> ExitCode {
             default(panic);
         }
     }));
+    crate::signals::watch();
     let outcome = std::panic::catch_unwind(|| dispatch(cli.command));
     // `eprintln!` would panic where stderr cannot be written.
     let say = |text: &dyn std::fmt::Display| {
@@ -366,6 +373,12 @@ fn study_command(args: StudyArgs) -> Result<(), Error> {
     let mut places = args.run.places(&config.name);
     if args.resume {
         places.existing = Existing::resume_or_start(&places.run);
+    }
+    if places.existing == Existing::Resume {
+        if let Some(finished) = finished_with(&places.run, &config)? {
+            finished.print(args.run.json);
+            return Ok(());
+        }
     }
     study(&config, &places)?.finished.print(args.run.json);
     Ok(())

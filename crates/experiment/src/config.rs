@@ -18,6 +18,7 @@ use crate::backend::Backend;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The name of the run and, by default, of its folder.
+    #[serde(deserialize_with = "component")]
     pub name: String,
     /// The one seed that every random choice hangs off.
     #[serde(default = "defaults::seed")]
@@ -285,6 +286,16 @@ pub(crate) fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     Err(serde::de::Error::custom(format!("{value} is not a finite number >= 0")))
 }
 
+/// A name that a folder can have: one component of a path.
+pub(crate) fn component<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let one = Path::new(&name).file_name().is_some_and(|file| file == name.as_str());
+    if one && name.len() <= 200 && !name.contains(['/', '\\']) && !name.chars().any(char::is_control) {
+        return Ok(name);
+    }
+    Err(serde::de::Error::custom(format!("the name {name:?} is not the name of a folder: no /, nor . or .. alone")))
+}
+
 /// Why a configuration was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -503,6 +514,15 @@ mod tests {
         let text = config.to_toml();
         assert!(text.contains("kernel = \"limit\""), "{text}");
         assert_eq!(parse(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn a_name_is_one_component_of_a_path() {
+        for name in ["", ".", "..", "/", "a/b", "../a", "a/", "a\\\\b", "a\\nb"] {
+            let error = parse(&QUICK.replace("'x'", &format!("\"{name}\""))).unwrap_err();
+            assert!(error.starts_with("c.toml:1: the name \""), "{error}");
+        }
+        assert_eq!(parse(&QUICK.replace("'x'", "'.a b-ü'")).unwrap().name, ".a b-ü");
     }
 
     #[test]

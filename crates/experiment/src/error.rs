@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use widenet_store::StoreError;
+
 /// Why a command failed. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,11 +76,21 @@ pub enum Error {
     /// A computation on the host failed.
     #[error("cannot compute {0}")]
     Numerics(String),
-    /// The run folder is there already.
-    #[error("{} exists; --resume continues it, --force replaces it, --out names another", path.display())]
-    Exists {
-        /// The run folder.
-        path: PathBuf,
+    /// What is on disk, or should be.
+    #[error("{error}{advice}")]
+    Store {
+        /// What is wrong.
+        error: StoreError,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A signal ended it.
+    #[error("stopped by {}{what}", crate::signals::name(*signal))]
+    Interrupted {
+        /// Which.
+        signal: i32,
+        /// What was kept, and how to go on.
+        what: String,
     },
     /// Training diverged.
     #[error(
@@ -103,6 +115,22 @@ pub enum Error {
     },
 }
 
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let advice = match &error {
+            StoreError::Exists { .. } => "; --resume continues it, --force replaces it, --out names another",
+            StoreError::Unfinished { .. } => "; --resume goes on with it, --force starts anew",
+            StoreError::Locked { .. } => "; wait until it has ended, or name another by --out",
+            StoreError::NotARun { .. } | StoreError::Foreign { .. } | StoreError::Here { .. } => {
+                "; --out names another"
+            }
+            StoreError::Damaged { .. } | StoreError::Other { .. } => "; --force starts anew",
+            _ => "",
+        };
+        Error::Store { error, advice }
+    }
+}
+
 impl Error {
     /// 2 for a command or configuration that cannot be meant, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
@@ -110,6 +138,7 @@ impl Error {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
             Error::Certify(_) | Error::Sample { .. } | Error::Libsvm(_) => 2,
+            Error::Interrupted { signal, .. } => 128 + *signal as u8,
             Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
         }
@@ -128,7 +157,10 @@ impl Error {
     /// The same error as a command tells it that has no `--resume`.
     pub(crate) fn without_resuming(self) -> Self {
         match self {
-            Error::Exists { path } => Error::exists(path),
+            Error::Store { error: error @ (StoreError::Exists { .. } | StoreError::Unfinished { .. }), .. } => {
+                Error::Store { error, advice: "; --force replaces it, --out names another" }
+            }
+            Error::Interrupted { signal, .. } => Error::Interrupted { signal, what: "; nothing is left of it".into() },
             error => error,
         }
     }

@@ -19,6 +19,7 @@ mod progress;
 pub mod report;
 pub mod reproduce;
 pub mod run_folder;
+mod signals;
 pub mod slope;
 pub mod study;
 pub mod train;

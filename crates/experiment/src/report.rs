@@ -106,21 +106,17 @@ impl Report {
     ///
     /// When a picture cannot be drawn or a file not written.
     pub fn write(&self, folder: &RunFolder) -> Result<(), Error> {
-        folder.write_folder("plots", |folder| {
-            for block in &self.blocks {
-                let (name, svg, png) = match block {
-                    Block::Figure(figure) => (&figure.name, figure.svg()?, figure.png()?),
-                    Block::HeatMaps(maps) => (&maps.name, maps.svg()?, maps.png()?),
-                    _ => continue,
-                };
-                for (extension, bytes) in [("svg", svg.as_bytes()), ("png", &png)] {
-                    let path = folder.join(format!("{name}.{extension}"));
-                    std::fs::write(&path, bytes).map_err(|error| Error::file(path, error))?;
-                }
+        for block in &self.blocks {
+            let (name, svg, png) = match block {
+                Block::Figure(figure) => (&figure.name, figure.svg()?, figure.png()?),
+                Block::HeatMaps(maps) => (&maps.name, maps.svg()?, maps.png()?),
+                _ => continue,
+            };
+            for (extension, bytes) in [("svg", svg.as_bytes()), ("png", &png)] {
+                folder.write(&format!("plots/{name}.{extension}"), bytes)?;
             }
-            Ok(())
-        })?;
-        folder.write("report.html", self.html()?.as_bytes())
+        }
+        Ok(folder.write("report.html", self.html()?.as_bytes())?)
     }
 
     /// The whole document. It loads nothing from elsewhere and runs no script.

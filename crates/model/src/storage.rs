@@ -28,6 +28,9 @@ pub enum StorageError {
         source: std::io::Error,
     },
     /// The file could not be written.
+    #[error(transparent)]
+    Store(#[from] widenet_store::StoreError),
+    /// The weights could not be brought into a file.
     #[error("{path}: could not be written: {problem}")]
     Write {
         /// The file.
@@ -91,14 +94,23 @@ impl Network {
     ///
     /// When the file cannot be written. Nothing is left half written.
     pub fn save(&self, path: &Path) -> Result<(), StorageError> {
+        Ok(widenet_store::write_whole(path, &self.to_safetensors(path)?)?)
+    }
+
+    /// The bytes of [`Network::save`]; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// When the weights cannot be read from their device.
+    pub fn to_safetensors(&self, path: &Path) -> Result<Vec<u8>, StorageError> {
         let problem = |problem: String| StorageError::Write { path: path.into(), problem };
         let architecture = self.architecture().clone();
         let description = Description { architecture, seed: self.seed(), precision: self.precision() };
         let mut description = serde_json::to_value(&description).map_err(|error| problem(error.to_string()))?;
         each_value(&mut description, &float_to_text);
-        let mut store =
-            SafetensorsStore::from_file(path).overwrite(true).clear_metadata().metadata(KEY, description.to_string());
-        self.save_into(&mut store).map_err(|error| problem(error.to_string()))
+        let mut store = SafetensorsStore::from_bytes(None).clear_metadata().metadata(KEY, description.to_string());
+        self.save_into(&mut store).map_err(|error| problem(error.to_string()))?;
+        store.get_bytes().map_err(|error| problem(error.to_string()))
     }
 
     /// Loads a network saved by [`Network::save`]. Its initial weights are drawn again from the seed. On a device with
@@ -110,6 +122,16 @@ impl Network {
     pub fn load(path: &Path, device: &Device) -> Result<Self, StorageError> {
         let format = |problem: String| StorageError::Format { path: path.into(), problem: one_line(&problem) };
         let bytes = whole(path).map_err(|source| StorageError::Read { path: path.into(), source })?.map_err(format)?;
+        Self::from_safetensors(bytes, path, device)
+    }
+
+    /// [`Network::load`] from the file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Network::load`].
+    pub fn from_safetensors(bytes: Vec<u8>, path: &Path, device: &Device) -> Result<Self, StorageError> {
+        let format = |problem: String| StorageError::Format { path: path.into(), problem: one_line(&problem) };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format(error.to_string()))?;
         let description = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let description = description.ok_or_else(|| format(format!("no entry {KEY} in its metadata")))?;

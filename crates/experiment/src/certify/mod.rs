@@ -18,7 +18,7 @@ use widenet_machine::Classes;
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{Early, RunFolder, json_bytes};
 use crate::train::{Finished, Places};
 
 pub(crate) use command::{CertifyArgs, certify_command};
@@ -41,12 +41,15 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let samples = Samples::load(config, places, &model)?;
     eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
 
+    let _looking = crate::signals::Looking::begin();
+    let configuration = crate::config::to_toml(config);
+    let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let started = Instant::now();
     let outcomes = outcomes(config, &model, &samples, threat)?;
     let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
-    let folder = RunFolder::create(&places.run, places.existing)?;
-    folder.write_config(&crate::config::to_toml(config))?;
-    output::finish(&folder, &certified)
+    let finished = output::finish(&folder, &certified)?;
+    folder.finish(&json_bytes(&finished.results))?;
+    Ok(finished)
 }
 
 /// Evenly spaced samples.
@@ -225,7 +228,9 @@ pub fn each<T: Send>(
     samples: Vec<usize>,
     compute: impl Fn(usize) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let found = samples.into_par_iter().map(|k| compute(k).inspect(|_| progress.inc(1))).collect();
+    let found =
+        samples.into_par_iter().map(|k| crate::signals::check().and_then(|()| compute(k)).inspect(|_| progress.inc(1)));
+    let found = found.collect();
     progress.finish_and_clear();
     found
 }

@@ -8,14 +8,13 @@ use super::command::name_of;
 use super::{ATTACK, Certified, MethodName, Model, pictures};
 use crate::error::Error;
 use crate::judgement::DASH;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, write_json};
 use crate::train::Finished;
 
 /// Writes everything that a finished certification leaves.
 pub fn finish(folder: &RunFolder, certified: &Certified) -> Result<Finished, Error> {
     let results = results(certified);
-    folder.write_json("results.json", &results)?;
-    folder.write_json("timing.json", &timing(certified))?;
+    write_json(folder, "timing.json", &timing(certified))?;
     let rows = csv(certified).map_err(|error| Error::file(folder.path().join("certificates.csv"), error))?;
     folder.write("certificates.csv", &rows)?;
     pictures::write(folder, certified)?;
@@ -192,7 +191,7 @@ fn summary(folder: &RunFolder, certified: &Certified) -> String {
     if let Some(winners) = winners(certified) {
         writeln!(text, "{winners}").expect("a string takes everything");
     }
-    writeln!(text, "report: {}", folder.path().join("report.html").display()).expect("a string takes everything");
+    writeln!(text, "report: {}", folder.place().join("report.html").display()).expect("a string takes everything");
     text
 }
 

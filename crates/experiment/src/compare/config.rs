@@ -7,13 +7,14 @@ use widenet_machine::LossConfig;
 use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
-use crate::config::{defaults, positive};
+use crate::config::{component, defaults, positive};
 
 /// Everything that decides what `widenet compare` computes. Read from TOML; unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompareConfig {
     /// The name of the run and, by default, of its folder.
+    #[serde(deserialize_with = "component")]
     pub name: String,
     /// The one seed that every random choice hangs off.
     #[serde(default = "defaults::seed")]

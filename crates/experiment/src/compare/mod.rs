@@ -19,7 +19,7 @@ use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{Early, RunFolder, json_bytes};
 use crate::train::{Finished, Places};
 
 pub use crate::slope::{Slope, student};
@@ -44,12 +44,15 @@ pub fn compare(config: &CompareConfig, places: &Places) -> Result<Finished, Erro
         config.compare.widths.iter().map(|&width| architecture.with_width(width)).collect::<Result<_, _>>()?;
     networks.last().map_or(Ok(()), |widest| check_memory(config, widest))?;
 
-    let folder = RunFolder::create(&places.run, places.existing)?;
-    folder.write_config(&crate::config::to_toml(config))?;
+    let _looking = crate::signals::Looking::begin();
+    let configuration = crate::config::to_toml(config);
+    let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let setup = Setup { config, data: &data, networks, device };
     setup.announce();
     let comparison = setup.compute(&limit)?;
-    output::finish(&folder, &setup, &comparison)
+    let finished = output::finish(&folder, &setup, &comparison)?;
+    folder.finish(&json_bytes(&finished.results))?;
+    Ok(finished)
 }
 
 /// What is compared, all of it checked.
@@ -138,6 +141,7 @@ impl Setup<'_> {
         let mut kernels = Vec::new();
         for (index, &seed) in seeds.iter().enumerate() {
             progress.set_message(format!("width {width}, network {} of {}", index + 1, seeds.len()));
+            crate::signals::check()?;
             let network = Network::init(architecture, seed, self.config.precision, &self.device);
             kernels.push(EmpiricalKernel::new(&network).gram_symmetric(self.data.inputs.view())?);
             measurable(&format!("a network of width {width}, seed {seed}"), &kernels[index])?;

@@ -30,6 +30,7 @@ pub fn relative_change(
     let mut descent = NetworkDescent::new(network, &samples, data.labels.view(), loss, free, None);
     let all: Vec<usize> = (0..data.len()).collect();
     for step in 1..=training.steps.get() {
+        crate::signals::check()?;
         let loss = descent.step(&all)?;
         if !loss.is_finite() {
             return Err(Error::Numerics(format!(

@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 use super::{Comparison, LEADING, Measures, Run, Setup, Slope, Width, pictures};
 use crate::error::Error;
 use crate::judgement::told;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, write_json};
 use crate::train::{BURN, Finished};
 
 /// Writes everything that a finished comparison leaves.
 pub fn finish(folder: &RunFolder, setup: &Setup, comparison: &Comparison) -> Result<Finished, Error> {
     let results = results(setup, comparison);
-    folder.write_json("results.json", &results)?;
-    folder.write_json("timing.json", &timing(comparison))?;
+    write_json(folder, "timing.json", &timing(comparison))?;
     folder.write(
         "compare.csv",
         &csv(comparison).map_err(|error| Error::file(folder.path().join("compare.csv"), error))?,
@@ -138,6 +137,6 @@ fn summary(folder: &RunFolder, comparison: &Comparison) -> String {
     for (_, what, slope) in slopes(comparison) {
         writeln!(text, "  {what:<42}{slope}").expect("a string takes everything");
     }
-    writeln!(text, "report: {}", folder.path().join("report.html").display()).expect("a string takes everything");
+    writeln!(text, "report: {}", folder.place().join("report.html").display()).expect("a string takes everything");
     text
 }

@@ -69,6 +69,9 @@ fn stored(path: &Path, samples: &Samples) -> Result<(MachineKernel, Option<Array
         (false, &[width], 1) => {
             let width = width.try_into().map_err(|_| Error::file(path, "a network of width 0"))?;
             let architecture = architecture.with_width(width)?;
+            if i64::try_from(*seed).is_err() {
+                return Err(Error::file(path, format!("its seed is {seed}, but a machine's is below 2^63")));
+            }
             let kernel = MachineKernel::Empirical {
                 kind: *kind,
                 architecture,

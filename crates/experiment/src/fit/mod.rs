@@ -93,7 +93,7 @@ pub(crate) struct FitArgs {
     #[arg(long)]
     probabilities: bool,
     /// The seed that deals samples to the folds of --probabilities [default: 1]
-    #[arg(long)]
+    #[arg(long, value_parser = crate::commands::seed())]
     seed: Option<u64>,
     /// The machine
     #[arg(long, value_name = "FILE", default_value = "machine.npz")]

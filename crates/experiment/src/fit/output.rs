@@ -20,6 +20,9 @@ pub(super) fn check(outputs: &[(&str, &Path)], inputs: &[&Path], force: bool) ->
         if let Some((other, _)) = outputs[..i].iter().find(|(_, other)| absolute(other) == target) {
             return refused(format!("is named by both {other} and {option}: name two files"));
         }
+        if widenet_store::is_stream(path) {
+            continue;
+        }
         refuse_existing(path, force)?;
         let folder = folder_of(path);
         if !folder.is_dir() {

@@ -11,6 +11,7 @@ use super::{Score, Truth, output};
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::write_whole;
+use widenet_store::is_stream;
 
 /// Predict with a saved machine
 ///
@@ -73,18 +74,20 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
     write_whole(&args.out, &bytes)?;
+    // Where the predictions are printed, nothing else is.
+    let say = |text: String| if is_stream(&args.out) { eprintln!("{text}") } else { println!("{text}") };
 
     let score = truth.map(|truth| Score::of(&machine, &truth, &outputs));
     let count = samples.inputs.nrows();
     if args.json {
         let document =
             json!({ "samples": count, "score": score.map(|score| score.to_json()), "predictions": args.out });
-        println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
+        say(serde_json::to_string_pretty(&document).expect("plain data"));
         return Ok(());
     }
     if let Some(score) = score {
-        println!("{count} samples: {}", score.text());
+        say(format!("{count} samples: {}", score.text()));
     }
-    println!("predictions: {}", args.out.display());
+    say(format!("predictions: {}", args.out.display()));
     Ok(())
 }

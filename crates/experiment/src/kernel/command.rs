@@ -73,7 +73,7 @@ pub(crate) struct KernelArgs {
     #[arg(long, value_name = "S", requires = "width")]
     samples: Option<NonZeroUsize>,
     /// The seed of the first network [default: the configuration's, or 1]
-    #[arg(long)]
+    #[arg(long, value_parser = crate::commands::seed())]
     seed: Option<u64>,
     /// Where networks live: flex, ndarray, wgpu, vulkan or cuda [default: the configuration's, or flex]
     #[arg(long)]

@@ -22,13 +22,14 @@ use serde_json::{Value, json};
 use widenet_data::Split;
 use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape};
 use widenet_store::memory::MemoryError;
+use widenet_store::{is_stream, write_with};
 use widenet_tangent::{Contraction, EmpiricalKernel, EmpiricalKind, Kernel, LayerPlan, LimitKernel, LimitKind, Method};
 
 use crate::backend::Backend;
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::gram_file::{GramWriter, Metadata, hash, test_key};
+use crate::gram_file::{GramFile, GramWriter, Metadata, hash, test_key};
 use crate::memory::readable;
 use crate::run_folder::{folder_of, refuse_existing};
 use crate::train::Finished;
@@ -140,10 +141,23 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
     };
     let metadata = metadata(config, &architecture, &data);
     let setup = Setup { config, places, data, architecture, limit, networks, device, metadata };
+    if places.resume && places.out.is_file() && !is_stream(&places.out) {
+        if GramFile::read(&places.out).is_ok_and(|file| file.metadata == setup.metadata) {
+            if Partial::interrupted(&partial) {
+                Partial::resume(&partial, &setup.metadata)?.0.remove()?;
+            } else {
+                Partial::remove_rest(&partial)?;
+            }
+            let summary = format!("{} is finished\n", places.out.display());
+            return Ok(Finished { results: json!({ "file": places.out, "finished": true }), summary });
+        }
+        refuse_existing(&places.out, places.force)?;
+    }
     let job = setup.plan()?;
+    let _looking = crate::signals::Looking::begin();
     let (partial, job) = match places.resume && Partial::interrupted(&partial) {
-        true => Partial::resume(partial, &setup.metadata)?,
-        false => (Partial::create(partial, &job)?, job),
+        true => Partial::resume(&partial, &setup.metadata)?,
+        false => (Partial::create(&partial, &job)?, job),
     };
     setup.announce(&job);
     setup.execute(partial, &job)
@@ -159,7 +173,8 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     if out.is_dir() {
         return Err(Error::file(out, "is a folder, not a file"));
     }
-    refuse_existing(out, places.force)?;
+    // Whether it is this very job that is finished, is seen when the job is known.
+    refuse_existing(out, places.force || places.resume)?;
     let partial = Partial::place(out);
     if Partial::interrupted(&partial) && !places.resume && !places.force {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
@@ -360,28 +375,20 @@ impl Setup<'_> {
     /// Puts the matrices together and writes the file whole.
     fn write(&self, partial: &Partial, matrices: &[&Matrix]) -> Result<Vec<Written>, Error> {
         let out = &self.places.out;
-        let io = |error: std::io::Error| Error::file(out, error);
         let npz = |error: widenet_store::arrays::ArrayError| Error::file(out, error);
-        let folder = folder_of(out);
-        let mut file = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder).map_err(io)?;
         let labels_test = self.config.test.then_some(&self.data.test.labels);
-        let mut writer =
-            GramWriter::new(file.as_file_mut(), &self.metadata, &self.data.train.labels, labels_test).map_err(npz)?;
-        let mut written = Vec::new();
-        for matrix in matrices {
-            let values = self.assemble(partial, matrix)?;
-            writer.matrix(&matrix.key, &values).map_err(npz)?;
-            written.push(Written::of(matrix, &values));
-        }
-        writer.finish().map_err(npz)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // Temporary files are private; results are for everybody who may enter the folder.
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(io)?;
-        }
-        file.persist(out).map_err(|error| io(error.error))?;
-        Ok(written)
+        write_with(out, |file| {
+            let mut writer =
+                GramWriter::new(file, &self.metadata, &self.data.train.labels, labels_test).map_err(npz)?;
+            let mut written = Vec::new();
+            for matrix in matrices {
+                let values = self.assemble(partial, matrix)?;
+                writer.matrix(&matrix.key, &values).map_err(npz)?;
+                written.push(Written::of(matrix, &values));
+            }
+            writer.finish().map_err(npz)?;
+            Ok(written)
+        })
     }
 
     /// A matrix from its blocks: the mean over networks, and what is above the diagonal from what is below.
@@ -465,6 +472,7 @@ impl Worker<'_> {
                 if self.setup.places.stop_after.is_some_and(|limit| self.computed >= limit) {
                     return Ok(false);
                 }
+                crate::signals::check()?;
                 let kernel = kernel.get_or_insert_with(make);
                 let columns = matrix.columns(&rows, n);
                 let mut block = self.block(kernel, matrix, rows)?;

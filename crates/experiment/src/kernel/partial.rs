@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
+use widenet_store::{Checksum, Folder, StoreError, seal, unseal};
 
 use crate::config::difference;
 use crate::error::Error;
 use crate::gram_file::Metadata;
 use crate::kernel::tiling::Tiling;
-use crate::run_folder::write_whole;
 
 /// The folder. `job.json` says what is computed and in which blocks; `KEY-BLOCK-COUNT.f64` holds a block's rows, the
-/// sum over the first `COUNT` networks, as little-endian f64.
+/// sum over the first `COUNT` networks, as little-endian f64, after a line with checksums. This process alone writes it.
 pub struct Partial {
-    path: PathBuf,
+    folder: Folder,
+    job: Checksum,
 }
 
 /// What a partial belongs to, and how it is cut.
@@ -44,29 +45,25 @@ impl Partial {
     }
 
     /// Starts a folder, in place of one that is there.
-    pub fn create(path: PathBuf, job: &Job) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| Error::file(&path, error);
-        // Only what this program made is removed, or an empty folder.
-        if Self::interrupted(&path) {
-            std::fs::remove_dir_all(&path).map_err(failed)?;
-        } else if path.exists() && std::fs::remove_dir(&path).is_err() {
-            return Err(Error::file(&path, "is not an interrupted job (it has no job.json), so it is left alone"));
-        }
-        std::fs::create_dir(&path).map_err(failed)?;
-        write_whole(&path.join(JOB), &serde_json::to_vec_pretty(job).expect("plain data"))?;
-        Ok(Self { path })
+    pub fn create(path: &Path, job: &Job) -> Result<Self, Error> {
+        let folder = Folder::open(path)?;
+        folder.clear(JOB)?;
+        let (text, sum) = sealed(job);
+        folder.write(JOB, &text)?;
+        Ok(Self { folder, job: sum })
     }
 
     /// Opens the folder of an interrupted job and checks that it belongs to this one.
-    pub fn resume(path: PathBuf, metadata: &Metadata) -> Result<(Self, Job), Error> {
+    pub fn resume(path: &Path, metadata: &Metadata) -> Result<(Self, Job), Error> {
+        let folder = Folder::open(path)?;
         let file = path.join(JOB);
         let text = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
-        let job: Job = serde_json::from_slice(&text).map_err(|error| {
-            Error::file(
-                &file,
-                format!("damaged: {}; --force starts anew", widenet_store::text::one_line(&error.to_string())),
-            )
-        })?;
+        let damaged = |problem: &str| StoreError::Damaged { path: file.clone(), problem: problem.into() };
+        let Sealed { job, .. } = serde_json::from_slice(&text).map_err(|_| damaged("it is not a whole job"))?;
+        let (same, sum) = sealed(&job);
+        if text != same {
+            return Err(damaged("its checksum is another").into());
+        }
         if job.metadata != *metadata {
             let difference = difference(&job.metadata, metadata);
             let difference = difference.as_deref().unwrap_or("see its job.json");
@@ -79,34 +76,33 @@ impl Partial {
         if !whole || tilings.clone().any(|tiling| tiling.rows == 0 || tiling.columns == 0) {
             return Err(Error::file(file, "damaged: its blocks make no sense; --force starts anew"));
         }
-        Ok((Self { path }, job))
+        Ok((Self { folder, job: sum }, job))
     }
 
-    fn file(&self, key: &str, block: usize, count: usize) -> PathBuf {
-        self.path.join(format!("{key}-{block}-{count}.f64"))
+    fn name(key: &str, block: usize, count: usize) -> String {
+        format!("{key}-{block}-{count}.f64")
     }
 
     /// Whether a block holds the sum over so many networks, or more.
     pub fn has(&self, key: &str, block: usize, count: usize, networks: usize) -> bool {
-        (count..=networks).any(|count| self.file(key, block, count).exists())
+        (count..=networks).any(|count| self.folder.path().join(Self::name(key, block, count)).exists())
     }
 
     /// Writes the sum over so many networks, then drops the one before.
     pub fn store(&self, key: &str, block: usize, count: usize, values: &Array2<f64>) -> Result<(), Error> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        write_whole(&self.file(key, block, count), &bytes)?;
-        let before = self.file(key, block, count - 1);
-        match std::fs::remove_file(&before) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(before, error)),
-            _ => Ok(()),
-        }
+        let name = Self::name(key, block, count);
+        self.folder.write(&name, &seal(&name, self.job, &bytes))?;
+        Ok(self.folder.remove(&Self::name(key, block, count - 1))?)
     }
 
     /// Reads the sum over so many networks.
     pub fn load(&self, key: &str, block: usize, count: usize, shape: (usize, usize)) -> Result<Array2<f64>, Error> {
-        let file = self.file(key, block, count);
+        let name = Self::name(key, block, count);
+        let file = self.folder.path().join(&name);
         let damaged = |problem: String| Error::file(&file, format!("damaged: {problem}; --force starts anew"));
         let bytes = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
+        let bytes = unseal(&file, &name, self.job, &bytes)?;
         let expected = 8 * shape.0 * shape.1;
         if bytes.len() != expected {
             return Err(damaged(format!("{} bytes instead of {expected}", bytes.len())));
@@ -118,8 +114,36 @@ impl Partial {
         Ok(Array2::from_shape_vec(shape, values).expect("the length was checked"))
     }
 
+    /// Removes what is left of a folder whose removal was cut short.
+    pub fn remove_rest(path: &Path) -> Result<(), Error> {
+        if !path.exists() {
+            return Ok(());
+        }
+        match Folder::open(path).and_then(|folder| folder.delete(JOB)) {
+            // Somebody else's.
+            Err(StoreError::Foreign { .. }) => Ok(()),
+            removed => Ok(removed?),
+        }
+    }
+
     /// Removes the folder: the job is done.
     pub fn remove(self) -> Result<(), Error> {
-        std::fs::remove_dir_all(&self.path).map_err(|error| Error::file(&self.path, error))
+        Ok(self.folder.delete(JOB)?)
     }
+}
+
+/// What is in the job's file.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    sha256: String,
+    job: Job,
+}
+
+/// The job's file and its checksum.
+fn sealed(job: &Job) -> (Vec<u8>, Checksum) {
+    let sum = Checksum::of(&serde_json::to_vec(job).expect("plain data"));
+    let sealed = Sealed { sha256: sum.to_string(), job: job.clone() };
+    let mut text = serde_json::to_vec(&sealed).expect("plain data");
+    text.push(b'\n');
+    (text, sum)
 }

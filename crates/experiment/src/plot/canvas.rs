@@ -93,13 +93,11 @@ pub(super) fn png(
         draw(&Canvas { area, medium: Medium::Pixels })?;
     }
     let (pixels, size) = shrink(&pixels, (width, height), DETAIL / DENSITY);
-    // plotters encodes images into files only.
-    let file = tempfile::Builder::new().prefix("widenet-").suffix(".png").tempfile()?;
-    let mut image = BitMapBackend::new(file.path(), size);
-    image.blit_bitmap((0, 0), size, &pixels).map_err(PlotError::drawing)?;
-    image.present().map_err(PlotError::drawing)?;
-    drop(image);
-    Ok(std::fs::read(file.path())?)
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    image::ImageEncoder::write_image(encoder, &pixels, size.0, size.1, image::ColorType::Rgb8)
+        .map_err(std::io::Error::other)?;
+    Ok(bytes)
 }
 
 /// The width of `text` in pixels.

@@ -19,7 +19,7 @@ use crate::config::{Config, load_text};
 use crate::error::Error;
 use crate::judgement::told;
 use crate::report::{Block, Report};
-use crate::run_folder::{Existing, RunFolder};
+use crate::run_folder::{Early, Existing, Parts, RunFolder, finished, json_bytes};
 use crate::study::{Studied, StudyConfig, study};
 use crate::train::{Finished, Places, train};
 
@@ -176,12 +176,22 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
         crate::probe::open(backend, Precision::F32)?;
         settings += &format!("backend = \"{}\"\n", backend.name());
     }
-    let folder = RunFolder::create(&options.places.run, options.places.existing)?;
-    if options.places.existing == Existing::Resume && RunFolder::read_config(folder.path())? != settings {
-        let problem = "was started for another target, scale or backend; --force replaces it, --out names another";
-        return Err(Error::Setting(format!("{} {problem}", folder.path().display())));
+    if options.places.existing == Existing::Resume {
+        let path = RunFolder::to_resume(&options.places.run)?;
+        if RunFolder::read_config(&path)? != settings {
+            let problem = "was started for another target, scale or backend; --force replaces it, --out names another";
+            return Err(Error::Setting(format!("{} {problem}", path.display())));
+        }
+        if let Some(finished) = finished(&options.places.run, &settings)? {
+            return Ok(finished);
+        }
     }
-    folder.write_config(&settings)?;
+    let _looking = crate::signals::Looking::begin();
+    let folder = RunFolder::create(&options.places.run, options.places.existing, &settings, Early::Kept)?;
+    // The runs and studies that it is made of.
+    for name in [RUNS, STUDY].into_iter().chain(Target::EACH.map(Target::name)) {
+        folder.files().hold_folders(name)?;
+    }
     if options.scale == Scale::Paper {
         let targets = if target == Target::All { Target::EACH.to_vec() } else { vec![target] };
         cost::announce(&targets, options)?;
@@ -191,26 +201,32 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
             let each = Target::EACH.map(|target| {
                 eprintln!("-- {}", target.title());
                 let path = folder.path().join(target.name());
-                one(target, options, &path, &folder.path().join(RUNS)).map(|done| (target, done))
+                let parts = folder.parts_of(target.name());
+                one(target, options, (&path, &parts), &folder.path().join(RUNS)).map(|done| (target, done))
             });
             let each = each.into_iter().collect::<Result<Vec<_>, _>>()?;
             index::article(each)
         }
-        target => one(target, options, folder.path(), &folder.path().join(RUNS))?.into_page(target),
+        target => one(target, options, (folder.path(), &folder.parts()), &folder.path().join(RUNS))?.into_page(target),
     };
-    write(&folder, target, options.scale, page)
+    let finished = write(&folder, target, options.scale, page)?;
+    folder.finish(&json_bytes(&finished.results))?;
+    Ok(finished)
 }
 
 /// The folder of training runs. Targets share them.
 const RUNS: &str = "runs";
 
+/// The folder of a target's study.
+const STUDY: &str = "study";
+
 /// Reproduces one target into a folder, with the training runs in another.
-fn one(target: Target, options: &Options, path: &Path, runs: &Path) -> Result<Reproduced, Error> {
+fn one(target: Target, options: &Options, (path, parts): (&Path, &Parts), runs: &Path) -> Result<Reproduced, Error> {
     match target {
         Target::Figure1 => figure::figure1(options, runs),
         Target::FigureA1 => figure::figure_a1(options, runs),
-        Target::Table2 => table2::table2(options, path, runs),
-        Target::Table3 => table3::table3(options, path),
+        Target::Table2 => table2::table2(options, parts, runs),
+        Target::Table3 => table3::table3(options, parts),
         Target::Table1 => table1(options, path),
         Target::Generalisation => generalisation(options, path),
         Target::All => unreachable!("made of the others"),
@@ -220,7 +236,6 @@ fn one(target: Target, options: &Options, path: &Path, runs: &Path) -> Result<Re
 fn write(folder: &RunFolder, target: Target, scale: Scale, page: Page) -> Result<Finished, Error> {
     let results =
         json!({ "target": target.name(), "scale": scale.name(), "claims": page.claims, "runs": page.results });
-    folder.write_json("results.json", &results)?;
     let mut report = Report::new(target.title(), format!("{} scale", scale.name()));
     report.blocks = page.blocks;
     report.write(folder)?;
@@ -231,7 +246,7 @@ fn write(folder: &RunFolder, target: Target, scale: Scale, page: Page) -> Result
         summary +=
             &format!("{what}\n    published: {published}\n    measured:  {measured}\n    holds:     {verdict}\n");
     }
-    summary += &format!("report: {}\n", folder.path().join("report.html").display());
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
     Ok(Finished { results, summary })
 }
 
@@ -271,13 +286,10 @@ fn part_of(options: &Options, run: PathBuf) -> Places {
 
 /// The results of a training run, which is not run again if it is finished.
 fn trained(mut config: Config, options: &Options, run: PathBuf) -> Result<Value, Error> {
-    let file = run.join("results.json");
-    if file.exists() {
-        let text = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
-        return serde_json::from_slice(&text).map_err(|error| Error::file(&file, error));
-    }
     config.backend = options.backend.unwrap_or(config.backend);
-    Ok(train(&config, &part_of(options, run))?.results)
+    let results = train(&config, &part_of(options, run))?.results;
+    // As they are read back where the run is not run again: JSON gives some numbers back one unit off in the last place.
+    Ok(serde_json::from_slice(&json_bytes(&results)).expect("written just now"))
 }
 
 /// The results of a study, and the figures of its page.
@@ -304,7 +316,7 @@ fn exponent(value: f64) -> String {
 }
 
 fn table1(options: &Options, path: &Path) -> Result<Reproduced, Error> {
-    let (results, figures) = studied(table1_config(options.scale)?, options, path.join("study"))?;
+    let (results, figures) = studied(table1_config(options.scale)?, options, path.join(STUDY))?;
     let rows = results["rows"].as_array().map_or(&[][..], Vec::as_slice);
     let claims = rows.iter().map(|row| {
         let slope = &row["largest"]["slope"];
@@ -354,7 +366,7 @@ fn generalisation_config(scale: Scale) -> Result<StudyConfig, Error> {
 }
 
 fn generalisation(options: &Options, path: &Path) -> Result<Reproduced, Error> {
-    let (results, figures) = studied(generalisation_config(options.scale)?, options, path.join("study"))?;
+    let (results, figures) = studied(generalisation_config(options.scale)?, options, path.join(STUDY))?;
     let bounds = |labels: &str, who: &str| results[labels][who]["bounds"].as_array().map_or(&[][..], Vec::as_slice);
     let side = |labels: &str, who: &str| {
         let side = &results[labels][who];

@@ -21,7 +21,7 @@ use crate::data_source;
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Block;
-use crate::run_folder::part;
+use crate::run_folder::Parts;
 use crate::slope::Slope;
 use crate::train::start::from_machine;
 
@@ -89,7 +89,7 @@ fn start(
 }
 
 /// Table 2. Training runs lie in `runs`.
-pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced, Error> {
+pub fn table2(options: &Options, parts: &Parts, runs: &Path) -> Result<Reproduced, Error> {
     let mut rows: Vec<NetworkRow> = Vec::new();
     let config = published_run(options.scale, 1)?.config;
     let data = data_source::load(&config.data, options.places.data.as_deref())?;
@@ -98,7 +98,7 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
         let (width, folder) = (run.width, runs.join(&run.name));
         trained(run.config, options, folder.clone())?;
         machine_file = Some(folder.join("machine.npz"));
-        rows.push(part(path, &format!("trained-{width}"), || {
+        rows.push(parts.part(&format!("trained-{width}"), || {
             let model = Model::read(&folder.join("weights.safetensors"))?;
             measure_network((width, true), centred(&model)?, &data.test, samples(options.scale))
         })?);
@@ -108,12 +108,12 @@ pub fn table2(options: &Options, path: &Path, runs: &Path) -> Result<Reproduced,
     let saved = SavedMachine::read(&file)?;
     let coefficients = saved.one_output()?.0;
     for &(width, samples) in started_widths(options.scale) {
-        rows.push(part(path, &format!("started-{width}"), || {
+        rows.push(parts.part(&format!("started-{width}"), || {
             let model = start(&config, options, data.train.shape, width, (saved.inputs.view(), coefficients))?;
             measure_network((width, false), centred(&model)?, &data.test, samples)
         })?);
     }
-    let machine = part(path, "machine", || {
+    let machine = parts.part("machine", || {
         let machine = dense_machine(saved.inputs.view(), coefficients)?;
         let lambda = config.training.batch_size.map_or(data.train.len(), std::num::NonZero::get) as f64
             * config.objective.lambda_mean;

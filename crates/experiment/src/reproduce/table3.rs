@@ -1,6 +1,5 @@
 //! Table 3: nine machines, and what their certificates measure.
 
-use std::path::Path;
 use std::time::Instant;
 
 use ndarray::Array1;
@@ -19,7 +18,7 @@ use crate::error::Error;
 use crate::judgement::times;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Block;
-use crate::run_folder::part;
+use crate::run_folder::Parts;
 use crate::train::Kernels;
 use crate::train::batches::Batches;
 
@@ -112,6 +111,7 @@ impl Trainer {
                 let size = config.training.batch_size.map(std::num::NonZero::get);
                 let mut batches = Batches::new(config.seed, n, size);
                 for step in 0..config.training.steps.get() {
+                    crate::signals::check()?;
                     machine.step(gram, labels, config.objective.loss.loss(), batches.at(step));
                 }
                 // The decay of the batch alone has the fixed point of this lambda.
@@ -148,10 +148,10 @@ pub fn cost(options: &Options) -> Result<Cost, Error> {
 }
 
 /// Table 3.
-pub fn table3(options: &Options, path: &Path) -> Result<Reproduced, Error> {
+pub fn table3(options: &Options, parts: &Parts) -> Result<Reproduced, Error> {
     let mut trainer = Trainer::new(options)?;
     let rows = MACHINES.iter().map(|Entry(model, training, _)| {
-        part(path, model, || {
+        parts.part(model, || {
             let (coefficients, lambda) = trainer.coefficients(*training)?;
             let machine = dense_machine(trainer.data.train.inputs.view(), coefficients.view())?;
             measure_machine(model, lambda, &machine, &trainer.data.test, samples(options.scale))

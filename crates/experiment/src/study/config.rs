@@ -8,7 +8,7 @@ use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
 use crate::config::{
-    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, defaults, not_negative, positive,
+    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, component, defaults, not_negative, positive,
 };
 
 /// Everything that decides what `widenet study` computes. Read from TOML; unknown keys are errors.
@@ -16,6 +16,7 @@ use crate::config::{
 #[serde(deny_unknown_fields)]
 pub struct StudyConfig {
     /// The name of the study and, by default, of its folder.
+    #[serde(deserialize_with = "component")]
     pub name: String,
     /// The one seed that every random choice hangs off.
     #[serde(default = "defaults::seed")]

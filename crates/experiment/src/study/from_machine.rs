@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::judgement::with_width;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::part;
 use crate::slope::Slope;
 use crate::train::network::Samples;
 use crate::train::record::max_abs;
@@ -64,13 +63,13 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     for network in &networks {
         let width = network.width().expect("checked");
         for seed in crate::compare::seeds(setup.config.seed, width, config.seeds.get()) {
-            cells.push(part(folder.path(), &format!("width-{width}-seed-{seed}"), || {
+            cells.push(folder.parts().part(&format!("width-{width}-seed-{seed}"), || {
                 measure(setup, network, seed, &machine, (&g_train, &g_test), &progress)
             })?);
         }
     }
     progress.finish_and_clear();
-    finish(setup, config, (&folder, places), &cells, max_abs(&g_train))
+    finish(setup, config, folder, &cells, max_abs(&g_train))
 }
 
 fn measure(
@@ -108,7 +107,7 @@ fn measure(
 fn finish(
     setup: &Setup,
     config: &FromMachineConfig,
-    (folder, places): (&crate::run_folder::RunFolder, &Places),
+    folder: crate::run_folder::RunFolder,
     cells: &[Cell],
     output: f64,
 ) -> Result<Studied, Error> {
@@ -154,7 +153,6 @@ fn finish(
     }
     results["agreement"] =
         widths.iter().map(|&width| json!({ "width": width, "mean": mean(width, &|c| c.agreement) })).collect();
-    folder.write_json("results.json", &results)?;
     let mut report = Report::new(
         format!("From machine to network in one step: {}", setup.config.name),
         format!(
@@ -174,7 +172,8 @@ fn finish(
     report.figure(figure);
     let header = ["largest distance from the machine".to_string()].into_iter();
     report.table(header.chain(widths.iter().map(|width| format!("m = {width}"))).chain(["slope".to_string()]), table);
-    report.write(folder)?;
-    summary += &format!("report: {}\n", places.run.join("report.html").display());
+    report.write(&folder)?;
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
+    folder.finish(&crate::run_folder::json_bytes(&results))?;
     Ok(Studied { finished: Finished { results, summary }, report })
 }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::judgement::with_width;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::{RunFolder, part};
+use crate::run_folder::RunFolder;
 use crate::slope::Slope;
 use crate::train::linearised::{Linearised, Tangent};
 use crate::train::network::{NetworkDescent, Rule, Samples};
@@ -86,7 +86,7 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Studied
             let width = network.width().expect("checked");
             for seed in crate::compare::seeds(setup.config.seed, width, config.seeds.get()) {
                 progress.set_message(format!("{}, width {width}", row.name));
-                cells.push(part(folder.path(), &format!("row-{index}-width-{width}-seed-{seed}"), || {
+                cells.push(folder.parts().part(&format!("row-{index}-width-{width}-seed-{seed}"), || {
                     measure(setup, config, &row, &kernels, network, seed, &progress)
                 })?);
             }
@@ -94,7 +94,7 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Studied
         done.push(Row { config: row, cells });
     }
     progress.finish_and_clear();
-    finish(setup, config, &folder, &done)
+    finish(setup, config, folder, &done)
 }
 
 /// The rows, each with every regularisation if those are given.
@@ -221,6 +221,7 @@ fn measure(
         if step == steps {
             break;
         }
+        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(
@@ -282,12 +283,11 @@ const MEASURES: [Measure; 5] = [
     ("linearised_to_machine", "linearised network to machine", |cell| cell.linearised_to_machine),
 ];
 
-fn finish(setup: &Setup, config: &GapConfig, folder: &RunFolder, rows: &[Row]) -> Result<Studied, Error> {
+fn finish(setup: &Setup, config: &GapConfig, folder: RunFolder, rows: &[Row]) -> Result<Studied, Error> {
     let results = results(setup, rows)?;
-    folder.write_json("results.json", &results)?;
     folder.write("gap.csv", &csv(rows).map_err(|error| Error::file(folder.path().join("gap.csv"), error))?)?;
     let report = report(setup, config, rows)?;
-    report.write(folder)?;
+    report.write(&folder)?;
     let mut summary = String::new();
     for row in rows {
         writeln!(summary, "{}", row.config.name).expect("a string takes everything");
@@ -298,7 +298,8 @@ fn finish(setup: &Setup, config: &GapConfig, folder: &RunFolder, rows: &[Row]) -
             writeln!(summary, "  {what}: {}{slope}", values.join(", ")).expect("a string takes everything");
         }
     }
-    writeln!(summary, "report: {}", folder.path().join("report.html").display()).expect("a string takes everything");
+    writeln!(summary, "report: {}", folder.place().join("report.html").display()).expect("a string takes everything");
+    folder.finish(&crate::run_folder::json_bytes(&results))?;
     Ok(Studied { finished: Finished { results, summary }, report })
 }
 

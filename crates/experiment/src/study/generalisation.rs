@@ -14,7 +14,6 @@ use super::{GeneralisationConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
 use crate::train::{BURN, Finished, Kernels, Places, own_kernel};
@@ -65,9 +64,9 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
     let labels = (setup.data.train.labels.clone(), setup.data.test.labels.clone());
     let random = (coins(setup.config.seed, 0, labels.0.len()), coins(setup.config.seed, 1, labels.1.len()));
     progress.set_message("the labels");
-    let real = part(folder.path(), "labels", || measure(setup, config, &kernels, &labels, &progress))?;
+    let real = folder.parts().part("labels", || measure(setup, config, &kernels, &labels, &progress))?;
     progress.set_message("random labels");
-    let random = part(folder.path(), "random-labels", || measure(setup, config, &kernels, &random, &progress))?;
+    let random = folder.parts().part("random-labels", || measure(setup, config, &kernels, &random, &progress))?;
     progress.finish_and_clear();
 
     let courses = [("labels", &real), ("random_labels", &random)];
@@ -104,10 +103,10 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
             );
         }
     }
-    folder.write_json("results.json", &results)?;
     let report = report(setup, config, &real, &random)?;
     report.write(&folder)?;
-    summary += &format!("report: {}\n", folder.path().join("report.html").display());
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
+    folder.finish(&crate::run_folder::json_bytes(&results))?;
     Ok(Studied { finished: Finished { results, summary }, report })
 }
 
@@ -173,6 +172,7 @@ fn measure(
             break;
         }
         let tangent = own_kernel(&network, row.parameters).gram_symmetric(data.train.inputs.view())?;
+        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(

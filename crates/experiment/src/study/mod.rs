@@ -17,7 +17,7 @@ use crate::config::KernelName;
 use crate::data_source;
 use crate::error::Error;
 use crate::report::Report;
-use crate::run_folder::{Existing, RunFolder};
+use crate::run_folder::{Early, Existing, RunFolder, check_config};
 use crate::train::{Finished, Places};
 
 pub use config::{
@@ -42,7 +42,7 @@ pub struct Studied {
 pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
-        RunFolder::check_config(&places.run, config)?;
+        check_config(&places.run, config)?;
     }
     let device = crate::probe::open(config.backend, config.precision)?;
     let data = data_source::load(&config.data, places.data.as_deref())?;
@@ -55,6 +55,7 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
         )));
     }
     let setup = Setup { config, data, architecture, device };
+    let _looking = crate::signals::Looking::begin();
     match &config.study {
         StudyKind::Gap(gap) => gap::run(&setup, gap, places),
         StudyKind::Objective(objective) => objective::run(&setup, objective, places),
@@ -76,9 +77,8 @@ struct Setup<'a> {
 impl Setup<'_> {
     /// Makes the run folder.
     fn folder(&self, places: &Places) -> Result<RunFolder, Error> {
-        let folder = RunFolder::create(&places.run, places.existing)?;
-        folder.write_config(&crate::config::to_toml(self.config))?;
-        Ok(folder)
+        let configuration = crate::config::to_toml(self.config);
+        Ok(RunFolder::create(&places.run, places.existing, &configuration, Early::Kept)?)
     }
 }
 

@@ -13,7 +13,6 @@ use super::{ObjectiveConfig, RowConfig, Setup, Studied, progress_bar};
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
 use crate::train::{BURN, Finished, Places};
@@ -89,7 +88,7 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
     let found = config.rows.iter().enumerate().map(|(index, row)| {
         progress.set_message(row.name.clone());
-        part(folder.path(), &format!("row-{index}"), || measure(setup, config, row, &progress))
+        folder.parts().part(&format!("row-{index}"), || measure(setup, config, row, &progress))
     });
     let found: Vec<Found> = found.collect::<Result<_, _>>()?;
     progress.finish_and_clear();
@@ -106,7 +105,6 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
             "largest_ratio_of_flow": found.largest_ratio(|p| p.flow), "last": found.last(),
         })).collect::<Vec<_>>(),
     });
-    folder.write_json("results.json", &results)?;
     let report = report(setup, config, &found);
     report.write(&folder)?;
     let mut summary = String::new();
@@ -123,7 +121,8 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
             found.largest_ratio(|p| p.flow),
         );
     }
-    summary += &format!("report: {}\n", folder.path().join("report.html").display());
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
+    folder.finish(&crate::run_folder::json_bytes(&results))?;
     Ok(Studied { finished: Finished { results, summary }, report })
 }
 
@@ -187,6 +186,7 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
             points.push(point);
         }
         if step < steps {
+            crate::signals::check()?;
             let value = descent.step(&all)?;
             if !value.is_finite() {
                 let problem = format!(

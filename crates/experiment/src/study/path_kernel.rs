@@ -16,7 +16,6 @@ use crate::error::Error;
 use crate::judgement::{percent, told};
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
-use crate::run_folder::part;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::{grid, max_abs};
 use crate::train::{BURN, Finished, Places, own_kernel};
@@ -56,7 +55,7 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
     let found = config.rows.iter().enumerate().map(|(index, row)| {
         progress.set_message(row.name.clone());
-        part(folder.path(), &format!("row-{index}"), || measure(setup, config, row, &progress))
+        folder.parts().part(&format!("row-{index}"), || measure(setup, config, row, &progress))
     });
     let found: Vec<Found> = found.collect::<Result<_, _>>()?;
     progress.finish_and_clear();
@@ -74,7 +73,6 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
         "versions": { "widenet": env!("CARGO_PKG_VERSION"), "burn": BURN },
         "rows": rows.collect::<Vec<_>>(),
     });
-    folder.write_json("results.json", &results)?;
     let report = report(setup, config, &found)?;
     report.write(&folder)?;
     let mut summary = String::new();
@@ -94,7 +92,8 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
             found.defect
         );
     }
-    summary += &format!("report: {}\n", folder.path().join("report.html").display());
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
+    folder.finish(&crate::run_folder::json_bytes(&results))?;
     Ok(Studied { finished: Finished { results, summary }, report })
 }
 
@@ -151,6 +150,7 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
             break;
         }
         let tangent = own_kernel(&network, row.parameters).gram(inputs.view(), data.train.inputs.view())?;
+        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(

@@ -1,7 +1,5 @@
 //! Saving a run on the way, and going on from there.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
@@ -9,11 +7,10 @@ use widenet_model::Network;
 use widenet_store::arrays::{read_npy, write_npy};
 
 use crate::error::Error;
-use crate::run_folder::{RunFolder, write_whole};
+use crate::run_folder::RunFolder;
 use crate::train::linearised::Linearised;
 use crate::train::record::Record;
 
-const FOLDER: &str = "checkpoint";
 const WEIGHTS: &str = "weights.safetensors";
 const COORDINATES: &str = "coordinates.npy";
 const STATE: &str = "state.toml";
@@ -51,48 +48,40 @@ impl Checkpoint {
             linearised: self.linearised.clone(),
             records: self.records.clone(),
         };
-        folder.write_folder(FOLDER, |path| {
-            self.network.save(&path.join(WEIGHTS))?;
-            if let Some(coordinates) = &self.coordinates {
-                let mut bytes = Vec::new();
-                write_npy(&mut bytes, coordinates).map_err(|error| Error::file(path, error))?;
-                write_whole(&path.join(COORDINATES), &bytes)?;
-            }
-            // TOML rather than JSON: its numbers are read back exactly, so that a resumed run is the same run.
-            let text = toml_edit::ser::to_string(&state).map_err(|error| Error::file(path, error))?;
-            write_whole(&path.join(STATE), text.as_bytes())
-        })
+        let path = folder.path();
+        let weights = self.network.to_safetensors(&path.join(WEIGHTS))?;
+        // TOML rather than JSON: its numbers are read back exactly, so that a resumed run is the same run.
+        let state = toml_edit::ser::to_string(&state).map_err(|error| Error::file(path.join(STATE), error))?;
+        let mut parts: Vec<(&str, &[u8])> = vec![(WEIGHTS, &weights), (STATE, state.as_bytes())];
+        let mut bytes = Vec::new();
+        if let Some(coordinates) = &self.coordinates {
+            write_npy(&mut bytes, coordinates).map_err(|error| Error::file(path.join(COORDINATES), error))?;
+            parts.push((COORDINATES, &bytes));
+        }
+        Ok(folder.save_checkpoint(&parts)?)
     }
 
-    /// Reads the checkpoint of a run folder, if it has one. `samples` is the number of training samples.
-    pub fn load(folder: &Path, samples: usize, device: &Device) -> Result<Option<Self>, Error> {
-        let path = folder.join(FOLDER);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let file = path.join(STATE);
-        let text = std::fs::read_to_string(&file).map_err(|error| Error::file(&file, error))?;
-        let state: State = toml_edit::de::from_str(&text)
+    /// Reads the checkpoint of a run, if it has one. `samples` is the number of training samples.
+    pub fn load(folder: &RunFolder, samples: usize, device: &Device) -> Result<Option<Self>, Error> {
+        let Some(mut parts) = folder.load_checkpoint()? else { return Ok(None) };
+        let mut part = |name: &str| (parts.remove(name), folder.path().join(name));
+        let (Some(state), file) = part(STATE) else { return Ok(None) };
+        let state: State = toml_edit::de::from_str(&String::from_utf8_lossy(&state))
             .map_err(|error: toml_edit::de::Error| Error::file(&file, error.message()))?;
         if state.coefficients.len() != samples {
             let problem = format!("has {} coefficients for {samples} training samples", state.coefficients.len());
             return Err(Error::file(file, problem));
         }
-        let network = Network::load(&path.join(WEIGHTS), device)?;
-        let coordinates = path.join(COORDINATES);
-        let coordinates = match std::fs::read(&coordinates) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::file(coordinates, error)),
-            Ok(bytes) => {
-                let values: Array2<f64> = read_npy(&bytes[..], bytes.len() as u64, COORDINATES)
-                    .map_err(|error| Error::file(&coordinates, error))?;
-                if values.nrows() != samples {
-                    let problem = format!("has {} rows for {samples} training samples", values.nrows());
-                    return Err(Error::file(coordinates, problem));
-                }
-                Some(values)
-            }
+        let (Some(weights), file) = part(WEIGHTS) else { return Ok(None) };
+        let network = Network::from_safetensors(weights, &file, device)?;
+        let (coordinates, file) = part(COORDINATES);
+        let read = |bytes: Vec<u8>| {
+            read_npy(&bytes[..], bytes.len() as u64, COORDINATES).map_err(|error| Error::file(&file, error))
         };
+        let coordinates: Option<Array2<f64>> = coordinates.map(read).transpose()?;
+        if let Some(values) = coordinates.as_ref().filter(|values| values.nrows() != samples) {
+            return Err(Error::file(file, format!("has {} rows for {samples} training samples", values.nrows())));
+        }
         let coefficients = Array1::from_vec(state.coefficients);
         let State { step, linearised, records, .. } = state;
         Ok(Some(Self { step, network, coordinates, coefficients, linearised, records }))

@@ -26,7 +26,8 @@ use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, Limit
 use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Existing, RunFolder};
+use crate::run_folder::{Early, Existing, RunFolder, finished_with, json_bytes};
+use crate::signals;
 use batches::Batches;
 use checkpoint::Checkpoint;
 use linearised::{Linearised, Tangent};
@@ -82,7 +83,9 @@ impl Finished {
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
-        RunFolder::check_config(&places.run, config)?;
+        if let Some(finished) = finished_with(&places.run, config)? {
+            return Ok(finished);
+        }
     }
     let device = crate::probe::open(config.backend, config.precision)?.autodiff();
     let data = data_source::load(&config.data, places.data.as_deref())?;
@@ -110,11 +113,15 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let saved =
         config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
 
-    let folder = RunFolder::create(&places.run, places.existing)?;
-    folder.write_config(&config.to_toml())?;
+    let _looking = signals::Looking::begin();
+    let folder = RunFolder::create(&places.run, places.existing, &config.to_toml(), Early::Kept)?;
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();
-    run.execute(machine, limit, saved, places.stop_at.unwrap_or(usize::MAX))
+    let (finished, whole) = run.execute(machine, limit, saved, places.stop_at.unwrap_or(usize::MAX))?;
+    if whole {
+        folder.finish(&json_bytes(&finished.results))?;
+    }
+    Ok(finished)
 }
 
 /// A run whose ingredients have all been checked.
@@ -172,16 +179,17 @@ impl Run<'_> {
         self.config.training.parameters.mismatch(self.config.machine.kernel)
     }
 
+    /// Trains, and says whether to the end.
     fn execute(
         &self,
         machine: Descent,
         limit: Option<LimitKernel>,
         saved: Option<Kernels>,
         stop_at: usize,
-    ) -> Result<Finished, Error> {
+    ) -> Result<(Finished, bool), Error> {
         let Self { config, data, .. } = self;
         let started = Instant::now();
-        let checkpoint = Checkpoint::load(self.folder.path(), data.train.len(), self.device)?;
+        let checkpoint = Checkpoint::load(self.folder, data.train.len(), self.device)?;
         let resumed = checkpoint.is_some();
         let Checkpoint { step: first, network, coordinates, coefficients, linearised, mut records } = checkpoint
             .unwrap_or_else(|| Checkpoint {
@@ -257,7 +265,8 @@ impl Run<'_> {
                 last_loss = None;
                 records.push(record);
             }
-            let stop = step == steps || step >= stop_at;
+            let caught = signals::caught();
+            let stop = step == steps || step >= stop_at || caught.is_some();
             if stop || saved.elapsed() >= pause {
                 let started = Instant::now();
                 let checkpoint = Checkpoint {
@@ -270,8 +279,15 @@ impl Run<'_> {
                 };
                 checkpoint.save(self.folder)?;
                 records = checkpoint.records;
+                // To be looked at on the way.
+                output::write_dynamics(self.folder, config, &records)?;
                 saved = Instant::now();
                 pause = CHECKPOINT_EVERY.max(CHECKPOINT_PART * (saved - started));
+            }
+            if let Some(signal) = caught.filter(|_| step < steps) {
+                let what =
+                    format!(" after step {step} of {steps}; --resume goes on from {}", self.folder.path().display());
+                return Err(Error::Interrupted { signal, what });
             }
             if stop {
                 break;
@@ -301,11 +317,12 @@ impl Run<'_> {
             let path = self.folder.path();
             let summary =
                 format!("stopped after step {stop_at} of {steps}; --resume goes on from {}\n", path.display());
-            return Ok(Finished { results: serde_json::json!({ "stopped_at": stop_at, "run": path }), summary });
+            let results = serde_json::json!({ "stopped_at": stop_at, "run": path });
+            return Ok((Finished { results, summary }, false));
         }
         let timing =
             output::Timing { kernel_seconds, training_seconds: trained.elapsed().as_secs_f64(), steps: steps - first };
-        output::finish(self, &network.network(), machine.coefficients(), &records, &timing)
+        Ok((output::finish(self, &network.network(), machine.coefficients(), &records, &timing)?, true))
     }
 }
 

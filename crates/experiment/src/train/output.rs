@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::gram_file::hash;
 use crate::judgement::percent;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, write_json};
 use crate::train::record::{Gap, Record, Scores};
 use crate::train::{Finished, Run, gram, pictures, time};
 
@@ -35,9 +35,8 @@ pub fn finish(
 ) -> Result<Finished, Error> {
     let results = results(run, records, network.num_params());
     let folder = run.folder;
-    folder.write_json("results.json", &results)?;
-    folder.write_json("timing.json", &timing_json(timing))?;
-    folder.write_through("weights.safetensors", |path| Ok(network.save(path)?))?;
+    write_json(folder, "timing.json", &timing_json(timing))?;
+    folder.write("weights.safetensors", &network.to_safetensors(&folder.path().join("weights.safetensors"))?)?;
     folder.write("machine.npz", &saved_machine(run, coefficients)?.to_npz())?;
     pictures::write(run, records)?;
     Ok(Finished { summary: summary(run, records), results })
@@ -153,7 +152,7 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
         csv.write_record(&row).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(folder.path().join("dynamics.csv"), error))?;
-    folder.write("dynamics.csv", &bytes)
+    Ok(folder.write("dynamics.csv", &bytes)?)
 }
 
 fn summary(run: &Run, records: &[Record]) -> String {
@@ -197,6 +196,6 @@ fn summary(run: &Run, records: &[Record]) -> String {
     if let Some(change) = last.kernel_change {
         writeln!(text, "relative change of the tangent kernel: {change:.4}").expect("a string takes everything");
     }
-    writeln!(text, "report: {}", run.folder.path().join("report.html").display()).expect("a string takes everything");
+    writeln!(text, "report: {}", run.folder.place().join("report.html").display()).expect("a string takes everything");
     text
 }

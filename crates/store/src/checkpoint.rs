@@ -1,0 +1,95 @@
+//! A run on the way, to be gone on with.
+//!
+//! A checkpoint is a folder of parts, and the file `checkpoint.toml` that points to it, with the checksum of every part.
+//! The next one is written to another folder before the pointer is swapped, so that there is always a whole one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checksum::{Checksum, seal, unseal};
+use crate::error::StoreError;
+use crate::folder::Folder;
+use crate::run_folder::RunFolder;
+
+const POINTER: &str = "checkpoint.toml";
+
+/// Two folders take turns.
+const FOLDERS: [&str; 2] = ["checkpoint-a", "checkpoint-b"];
+
+#[derive(Deserialize, Serialize)]
+struct Pointer {
+    folder: String,
+    parts: BTreeMap<String, String>,
+}
+
+impl RunFolder {
+    /// Writes a checkpoint in place of the one before. Parts are files by name.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written: the one before is still there.
+    pub fn save_checkpoint(&self, parts: &[(&str, &[u8])]) -> Result<(), StoreError> {
+        // A pointer that cannot be read was refused when the run was resumed.
+        let before = self.pointer().ok().flatten().map(|pointer| pointer.folder);
+        let folder = if before.as_deref() == Some(FOLDERS[0]) { FOLDERS[1] } else { FOLDERS[0] };
+        // The rest of one that was never pointed to.
+        self.files().remove(folder)?;
+        for (name, bytes) in parts {
+            self.write(&format!("{folder}/{name}"), bytes)?;
+        }
+        let sums = parts.iter().map(|(name, bytes)| (name.to_string(), Checksum::of(bytes).to_string()));
+        let pointer = Pointer { folder: folder.into(), parts: sums.collect() };
+        let path = self.path().join(POINTER);
+        let text = toml_edit::ser::to_string(&pointer);
+        let text = text.map_err(|error| StoreError::damaged(&path, error.to_string()))?;
+        self.write(POINTER, &seal("checkpoint", self.configuration(), text.as_bytes()))?;
+        before.map_or(Ok(()), |before| self.files().remove(&before))
+    }
+
+    /// Reads the parts of the checkpoint, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When it belongs to another configuration, or a part is missing or is not what was written.
+    pub fn load_checkpoint(&self) -> Result<Option<BTreeMap<String, Vec<u8>>>, StoreError> {
+        let Some(pointer) = self.pointer()? else { return Ok(None) };
+        let mut parts = BTreeMap::new();
+        for (name, sum) in pointer.parts {
+            let path = self.path().join(&pointer.folder).join(&name);
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StoreError::damaged(&path, "it is missing"));
+                }
+                Err(error) => return Err(StoreError::io(path)(error)),
+            };
+            if Checksum::of(&bytes).to_string() != sum {
+                return Err(StoreError::damaged(&path, "its checksum is another"));
+            }
+            parts.insert(name, bytes);
+        }
+        Ok(Some(parts))
+    }
+
+    fn pointer(&self) -> Result<Option<Pointer>, StoreError> {
+        let path = self.path().join(POINTER);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io(path)(error)),
+        };
+        let text = unseal(&path, "checkpoint", self.configuration(), &bytes)?;
+        let pointer = std::str::from_utf8(text).ok().and_then(|text| toml_edit::de::from_str::<Pointer>(text).ok());
+        let pointer = pointer.filter(|pointer| FOLDERS.contains(&pointer.folder.as_str()));
+        pointer.map(Some).ok_or_else(|| StoreError::damaged(&path, "it is no checkpoint"))
+    }
+}
+
+/// Removes a finished run's checkpoint: first the pointer, then what it pointed to.
+pub(crate) fn remove(files: &Folder) -> Result<(), StoreError> {
+    files.remove(POINTER)?;
+    FOLDERS.iter().try_for_each(|folder| files.remove(folder))
+}

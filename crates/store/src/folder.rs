@@ -1,0 +1,386 @@
+//! A folder that one process writes, and that knows what was written in it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::error::StoreError;
+use crate::lock::Lock;
+use crate::write::{partial_of, sync_folder, write_whole, write_with};
+
+/// The list of files, one a line, relative to the folder. A line that ends in `/` is a folder in which other listed
+/// folders may lie. A name comes on the list before the file is made.
+const LIST: &str = "manifest.txt";
+const LIST_HEAD: &str = "# What widenet wrote here. Nothing else is ever removed by it.\n";
+const LOCK: &str = ".widenet.lock";
+
+/// A folder that this process alone writes, until it is dropped. Files in it appear whole or not at all, and each is on
+/// the folder's list, so that nobody else's is ever removed.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    lock: Lock,
+    list: Mutex<BTreeSet<String>>,
+}
+
+impl Folder {
+    /// Opens a folder for writing, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// When another process writes it, it holds files and no list of them, or it cannot be written to.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !is_listed(path) {
+            let files = foreign_at(path)?;
+            if !files.is_empty() {
+                return Err(StoreError::Foreign { path: path.into(), files });
+            }
+        }
+        fs::create_dir_all(path).map_err(StoreError::io(path))?;
+        let lock = Lock::take(&path.join(LOCK), path)?;
+        let list = read_list(path)?;
+        let folder = Self { path: path.into(), lock, list: Mutex::new(list) };
+        folder.rewrite_list()?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file whole; `name` may be a path below the folder, with `/` between its parts.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        write_whole(&self.prepare(name)?, bytes)
+    }
+
+    /// [`Folder::write`] for what is too large to be held in memory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::write`], and what `fill` says.
+    pub fn write_with<T, E: From<StoreError>>(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<T, E> {
+        write_with(&self.prepare(name)?, fill)
+    }
+
+    /// Says that folders with a list of their own may lie below this one.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be written.
+    pub fn hold_folders(&self, name: &str) -> Result<(), StoreError> {
+        self.enter(&format!("{name}/"))
+    }
+
+    /// Removes a file or a folder of files of this folder, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(StoreError::io(path)(error)),
+        };
+        if found.is_dir() {
+            let list = self.list().clone();
+            remove_known(&path, &format!("{name}/"), &list)
+        } else {
+            fs::remove_file(&path).map_err(StoreError::io(path))
+        }
+    }
+
+    /// What the folder holds that is not on its list.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn foreign(&self) -> Result<Vec<PathBuf>, StoreError> {
+        foreign(&self.path, &self.list())
+    }
+
+    /// Removes everything in it, `first` before all else.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Foreign`] when it holds anything that is not on its list: then nothing is removed.
+    pub fn clear(&self, first: &str) -> Result<(), StoreError> {
+        let foreign = self.foreign()?;
+        if !foreign.is_empty() {
+            return Err(StoreError::Foreign { path: self.path.clone(), files: foreign });
+        }
+        self.remove(first)?;
+        let list = self.list().clone();
+        for entry in entries(&self.path)? {
+            let name = name_of(&entry);
+            let path = entry.path();
+            if name == LIST || name == LOCK {
+                continue;
+            }
+            match entry.file_type().map_err(StoreError::io(&path))?.is_dir() {
+                true => remove_known(&path, &format!("{name}/"), &list)?,
+                false => fs::remove_file(&path).map_err(StoreError::io(&path))?,
+            }
+        }
+        self.list().clear();
+        self.rewrite_list()
+    }
+
+    /// Removes the folder with everything in it, `first` before all else.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::clear`].
+    pub fn delete(self, first: &str) -> Result<(), StoreError> {
+        self.clear(first)?;
+        let path = self.path.clone();
+        fs::remove_file(path.join(LIST)).map_err(StoreError::io(&path))?;
+        drop(self.lock);
+        match fs::remove_dir(&path) {
+            // Another process came in just then: the folder is its own now.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed.map_err(StoreError::io(&path)),
+        }
+    }
+
+    /// Removes the folder with everything in it as far as that can be done.
+    pub(crate) fn tidy(&self, first: &str) {
+        if self.clear(first).is_ok() {
+            let _ = fs::remove_file(self.path.join(LIST));
+            // The lock is held until this is dropped.
+            let _ = fs::remove_file(self.path.join(LOCK));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+
+    /// The folder was renamed.
+    pub(crate) fn moved(&mut self, path: PathBuf) {
+        self.lock.moved(path.join(LOCK));
+        self.path = path;
+    }
+
+    /// Puts a file on the list and makes the folders it lies in.
+    fn prepare(&self, name: &str) -> Result<PathBuf, StoreError> {
+        self.enter(name)?;
+        let path = self.path.join(name);
+        if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
+            fs::create_dir_all(parent).map_err(StoreError::io(parent))?;
+            sync_folder(&self.path).map_err(StoreError::io(&self.path))?;
+        }
+        Ok(path)
+    }
+
+    fn enter(&self, name: &str) -> Result<(), StoreError> {
+        let mut list = self.list();
+        if list.contains(name) {
+            return Ok(());
+        }
+        let path = self.path.join(LIST);
+        let append = || {
+            let mut file = OpenOptions::new().append(true).open(&path)?;
+            file.write_all(format!("{name}\n").as_bytes())?;
+            file.sync_data()
+        };
+        append().map_err(StoreError::io(&path))?;
+        list.insert(name.into());
+        Ok(())
+    }
+
+    /// Writes the list whole: a line that was cut short when a process was killed is gone.
+    fn rewrite_list(&self) -> Result<(), StoreError> {
+        let lines: String = self.list().iter().map(|name| format!("{name}\n")).collect();
+        write_whole(&self.path.join(LIST), format!("{LIST_HEAD}{lines}").as_bytes())
+    }
+
+    fn list(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.list.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// What a folder holds that widenet did not write: everything, where there is no list. Nothing where there is no folder.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(crate) fn foreign_at(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // In place of a folder.
+        Ok(found) if !found.is_dir() => return Ok(vec![path.file_name().unwrap_or_default().into()]),
+        _ => {}
+    }
+    foreign(path, &read_list(path)?)
+}
+
+/// Whether a folder has a list.
+pub(crate) fn is_listed(path: &Path) -> bool {
+    path.join(LIST).is_file()
+}
+
+/// The whole lines of a folder's list; none where there is no list.
+fn read_list(path: &Path) -> Result<BTreeSet<String>, StoreError> {
+    let path = path.join(LIST);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(StoreError::io(path)(error)),
+    };
+    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    Ok(whole.filter(|line| !line.is_empty() && !line.starts_with('#')).map(String::from).collect())
+}
+
+fn entries(path: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
+    let read = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = read.map_err(StoreError::io(path))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    Ok(entries)
+}
+
+fn name_of(entry: &fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
+}
+
+/// What is not on the list, below a folder.
+fn foreign(path: &Path, list: &BTreeSet<String>) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    walk(path, "", list, &mut |path, known| {
+        if !known {
+            found.push(path.to_path_buf());
+        }
+        Ok(())
+    })?;
+    Ok(found.iter().map(|file| file.strip_prefix(path).unwrap_or(file).to_path_buf()).collect())
+}
+
+/// Removes what is on the list below a folder, and the folder if nothing is left.
+fn remove_known(path: &Path, prefix: &str, list: &BTreeSet<String>) -> Result<(), StoreError> {
+    let mut folders = vec![path.to_path_buf()];
+    walk(path, prefix, list, &mut |path, known| {
+        match (known, path.is_dir() && !path.is_symlink()) {
+            (false, _) => {}
+            (true, true) => folders.push(path.to_path_buf()),
+            (true, false) => fs::remove_file(path).map_err(StoreError::io(path))?,
+        }
+        Ok(())
+    })?;
+    // From the innermost outwards.
+    for folder in folders.iter().rev() {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => removed.map_err(StoreError::io(folder))?,
+        }
+    }
+    Ok(())
+}
+
+/// Calls `visit` with everything below a folder and whether it is on the list; folders come before what is in them.
+fn walk(
+    path: &Path,
+    prefix: &str,
+    list: &BTreeSet<String>,
+    visit: &mut dyn FnMut(&Path, bool) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    for entry in entries(path)? {
+        let (path, name) = (entry.path(), format!("{prefix}{}", name_of(&entry)));
+        let is_dir = entry.file_type().map_err(StoreError::io(&path))?.is_dir();
+        if !is_dir {
+            visit(&path, is_known(&path, &name, prefix, list))?;
+            continue;
+        }
+        let below = format!("{name}/");
+        let holds_folders = list.iter().any(|entry| entry.ends_with('/') && below.starts_with(entry.as_str()));
+        if holds_folders && is_listed(&path) {
+            visit(&path, true)?;
+            walk(&path, "", &read_list(&path)?, visit)?;
+        } else if list.range(below.clone()..).next().is_some_and(|entry| entry.starts_with(&below)) || holds_folders {
+            visit(&path, true)?;
+            walk(&path, &below, list, visit)?;
+        } else {
+            visit(&path, false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is on the list, or the rest of one that is.
+fn is_known(path: &Path, name: &str, prefix: &str, list: &BTreeSet<String>) -> bool {
+    let own = |name: &str| prefix.is_empty() && [LIST, LOCK].contains(&name);
+    if list.contains(name) || own(name) {
+        return true;
+    }
+    let partial = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(of) = partial.strip_prefix('.').and_then(|name| name.strip_suffix(".partial")) else { return false };
+    let whole = format!("{prefix}{of}");
+    let shortened = || list.iter().any(|entry| partial_of(Path::new(entry)) == Path::new(name));
+    list.contains(&whole) || own(&whole) || shortened()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[PathBuf]) -> Vec<&str> {
+        paths.iter().map(|path| path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_was_not_written_here_is_never_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let folder = Folder::open(&path).unwrap();
+        assert!(matches!(Folder::open(&path), Err(StoreError::Locked { .. })));
+        folder.write("a", b"1").unwrap();
+        folder.write("plots/gap.svg", b"2").unwrap();
+        folder.hold_folders("runs").unwrap();
+        Folder::open(&path.join("runs/first")).unwrap().write("b", b"3").unwrap();
+        // Rests of processes that were killed.
+        fs::write(path.join("plots/.gap.svg.partial"), "").unwrap();
+        fs::write(path.join(".manifest.txt.partial"), "").unwrap();
+        assert_eq!(files(&folder.foreign().unwrap()), [""; 0]);
+        for name in ["mine", "plots/mine.png", "runs/first/mine", "runs/.b.partial"] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        fs::create_dir(path.join("other")).unwrap();
+        Folder::open(&path.join("second")).unwrap().write("c", b"4").unwrap();
+        let mine = ["mine", "other", "plots/mine.png", "runs/.b.partial", "runs/first/mine", "second"];
+        assert_eq!(files(&folder.foreign().unwrap()), mine);
+        let error = folder.clear("a").unwrap_err().to_string();
+        assert!(error.contains("(mine, other, plots/mine.png and 3 more)"), "{error}");
+        assert!(path.join("a").exists());
+        folder.remove("plots").unwrap();
+        assert!(!path.join("plots/gap.svg").exists() && path.join("plots/mine.png").exists());
+        for name in ["mine", "plots/mine.png", "runs/first/mine", "runs/.b.partial"] {
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        fs::remove_dir(path.join("other")).unwrap();
+        Folder::open(&path.join("second")).unwrap().delete("c").unwrap();
+        // An empty folder that is on no list is still somebody's.
+        fs::remove_dir(path.join("plots")).unwrap();
+        folder.delete("a").unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_list_that_was_cut_short_is_mended() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        drop(Folder::open(&path).unwrap());
+        fs::write(path.join(LIST), format!("{LIST_HEAD}a\nhalf")).unwrap();
+        let folder = Folder::open(&path).unwrap();
+        folder.write("b", b"1").unwrap();
+        drop(folder);
+        assert_eq!(fs::read_to_string(path.join(LIST)).unwrap(), format!("{LIST_HEAD}a\nb\n"));
+    }
+}

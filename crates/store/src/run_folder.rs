@@ -1,0 +1,344 @@
+//! The folder of a run, which is never overwritten by accident and replaced only when the new one is whole.
+//!
+//! A run that replaces another is made beside it: in `.NAME.new`, where its checkpoints are and where it is resumed.
+//! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::checksum::Checksum;
+use crate::error::StoreError;
+use crate::folder::{Folder, foreign_at, is_listed};
+use crate::write::{folder_of, rename};
+
+/// What to do when the folder is there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse.
+    #[default]
+    Refuse,
+    /// Go on where it stopped.
+    Resume,
+    /// Put the new run in its place.
+    Replace,
+}
+
+/// What a run that ends early leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early {
+    /// What there is, to be resumed.
+    Kept,
+    /// Nothing.
+    Removed,
+}
+
+/// The file that marks a folder as a run folder: the run's configuration.
+const CONFIG: &str = "config.toml";
+
+/// The file that marks a run as finished. It is the last to be written.
+const RESULTS: &str = "results.json";
+
+/// The folder of a run, while it is written. No other process writes it.
+#[derive(Debug)]
+pub struct RunFolder {
+    folder: Folder,
+    site: Site,
+    /// The run that is to be replaced, locked.
+    old: Option<Folder>,
+    configuration: String,
+    early: Early,
+}
+
+/// The place of a run, and what may lie beside it.
+#[derive(Debug)]
+struct Site {
+    place: PathBuf,
+    new: PathBuf,
+    old: PathBuf,
+}
+
+/// What is at the place of a run folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum There {
+    /// Nothing, or the rest of a run that had not begun.
+    Nothing,
+    /// A run.
+    Run,
+    /// Anything else, which is never touched.
+    Other,
+}
+
+impl There {
+    fn at(path: &Path) -> Result<Self, StoreError> {
+        match is_listed(path) && path.join(CONFIG).is_file() {
+            true => Ok(There::Run),
+            false => Ok(if foreign_at(path)?.is_empty() { There::Nothing } else { There::Other }),
+        }
+    }
+}
+
+impl Site {
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        let place = match path.is_symlink() || path.file_name().is_none() {
+            true => path.canonicalize().map_err(StoreError::io(path))?,
+            false => path.to_path_buf(),
+        };
+        let name = place.file_name().unwrap_or_default().to_os_string();
+        let beside = |end: &str| {
+            let mut hidden = std::ffi::OsString::from(".");
+            hidden.push(&name);
+            hidden.push(end);
+            folder_of(&place).join(hidden)
+        };
+        Ok(Self { new: beside(".new"), old: beside(".old"), place })
+    }
+
+    /// Whether a run was put in another's place but for the last steps.
+    fn is_half_swapped(&self) -> bool {
+        !self.place.exists() && self.old.exists()
+    }
+
+    fn check(&self, existing: Existing) -> Result<(), StoreError> {
+        if self.is_half_swapped() {
+            return match existing {
+                Existing::Refuse => Err(StoreError::Unfinished { path: self.new.clone() }),
+                Existing::Resume | Existing::Replace => Ok(()),
+            };
+        }
+        let (there, beside) = (There::at(&self.place)?, There::at(&self.new)?);
+        match (there, existing) {
+            (There::Other, _) => Err(StoreError::Foreign { path: self.place.clone(), files: foreign_at(&self.place)? }),
+            (There::Nothing, Existing::Resume) if beside != There::Run => {
+                Err(StoreError::Nothing { path: self.place.clone() })
+            }
+            (There::Nothing, Existing::Refuse) if beside == There::Run => {
+                Err(StoreError::Unfinished { path: self.new.clone() })
+            }
+            (There::Run, Existing::Refuse) => Err(StoreError::Exists { path: self.place.clone() }),
+            (There::Run, Existing::Replace) => {
+                self.check_elsewhere()?;
+                let files = foreign_at(&self.place)?;
+                if files.is_empty() { Ok(()) } else { Err(StoreError::Foreign { path: self.place.clone(), files }) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The program's own folder, or one that it lies in, cannot be exchanged.
+    fn check_elsewhere(&self) -> Result<(), StoreError> {
+        let (here, place) = (std::env::current_dir(), self.place.canonicalize());
+        match (here, place) {
+            (Ok(here), Ok(place)) if here.starts_with(&place) => Err(StoreError::Here { path: self.place.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends a swap that was cut short: a finished run goes to its place, and what it replaced is removed.
+    fn settle(&self) -> Result<(), StoreError> {
+        if !self.old.exists() || There::at(&self.old)? == There::Other {
+            return Ok(());
+        }
+        if !self.place.exists() {
+            let finished = self.new.join(RESULTS).is_file();
+            let from = if finished { &self.new } else { &self.old };
+            rename(from, &self.place).map_err(StoreError::io(&self.place))?;
+            if !finished {
+                return Ok(());
+            }
+        }
+        Folder::open(&self.old)?.delete(CONFIG)
+    }
+}
+
+impl Existing {
+    /// Go on with the run at `path`, or start one where there is none.
+    pub fn resume_or_start(path: &Path) -> Self {
+        let resumes = Site::of(path).is_ok_and(|site| site.check(Existing::Resume).is_ok());
+        if resumes { Existing::Resume } else { Existing::Refuse }
+    }
+}
+
+impl RunFolder {
+    /// Checks that a run may be written to `path`, without touching anything. An empty folder is as good as none.
+    ///
+    /// # Errors
+    ///
+    /// When there is a run that may not be replaced or resumed; when there is nothing to resume; when there is
+    /// something that is not a run folder, or holds what widenet did not write and would have to be removed.
+    pub fn check(path: &Path, existing: Existing) -> Result<(), StoreError> {
+        Site::of(path)?.check(existing)
+    }
+
+    /// The folder of the run that [`Existing::Resume`] goes on with at `path`.
+    ///
+    /// # Errors
+    ///
+    /// When the path is a link to nothing.
+    pub fn to_resume(path: &Path) -> Result<PathBuf, StoreError> {
+        let site = Site::of(path)?;
+        let beside = There::at(&site.new)? == There::Run;
+        Ok(if beside {
+            site.new
+        } else if site.is_half_swapped() {
+            site.old
+        } else {
+            site.place
+        })
+    }
+
+    /// Opens the folder, or makes one. The configuration is written down, and marks it as a run folder; see
+    /// [`RunFolder::read_config`] for whether a run to be resumed has the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RunFolder::check`], when another process writes it, and when the folder cannot be written to.
+    pub fn create(path: &Path, existing: Existing, configuration: &str, early: Early) -> Result<Self, StoreError> {
+        let site = Site::of(path)?;
+        site.check(existing)?;
+        // Whoever replaces a run has both folders, first the one beside.
+        let beside = site.new.exists().then(|| Folder::open(&site.new)).transpose()?;
+        if site.old.exists() {
+            drop(beside);
+            site.settle()?;
+            return Self::create(path, existing, configuration, early);
+        }
+        let beside_is_run = There::at(&site.new)? == There::Run;
+        let (folder, old) = match (There::at(&site.place)?, existing, beside) {
+            (there, Existing::Resume, Some(beside)) if beside_is_run => {
+                (beside, (there == There::Run).then(|| Folder::open(&site.place)).transpose()?)
+            }
+            (There::Run, Existing::Replace, beside) => {
+                let old = Folder::open(&site.place)?;
+                let new = beside.map_or_else(|| Folder::open(&site.new), Ok)?;
+                new.clear(CONFIG)?;
+                (new, Some(old))
+            }
+            (there, _, beside) => {
+                if let Some(beside) = beside {
+                    beside.delete(CONFIG)?;
+                }
+                let folder = Folder::open(&site.place)?;
+                if there == There::Nothing {
+                    // Another process may have been there between the look and the lock.
+                    match There::at(&site.place)? {
+                        There::Nothing => folder.clear(CONFIG)?,
+                        _ => site.check(existing)?,
+                    }
+                }
+                (folder, None)
+            }
+        };
+        let run = Self { folder, site, old, configuration: configuration.into(), early };
+        // A run that cannot be resumed is none before it is finished.
+        if early == Early::Kept && !run.folder.path().join(CONFIG).is_file() {
+            run.write_config()?;
+        }
+        Ok(run)
+    }
+
+    fn write_config(&self) -> Result<(), StoreError> {
+        self.folder.write(CONFIG, self.configuration.as_bytes())
+    }
+
+    /// Where it is written: its place, or beside it while it replaces another run.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where it will be when it is finished.
+    pub fn place(&self) -> &Path {
+        &self.site.place
+    }
+
+    /// The checksum of its configuration.
+    pub fn configuration(&self) -> Checksum {
+        Checksum::of(self.configuration.as_bytes())
+    }
+
+    /// What is written in it.
+    pub fn files(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Reads the configuration a run was started with.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read_config(path: &Path) -> Result<String, StoreError> {
+        let file = path.join(CONFIG);
+        fs::read_to_string(&file).map_err(StoreError::io(file))
+    }
+
+    /// The results of a run that is finished.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn read_results(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+        let file = path.join(RESULTS);
+        match fs::read(&file) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(file)(error)),
+        }
+    }
+
+    /// Writes a file whole.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.folder.write(name, bytes)
+    }
+
+    /// Ends the run: its results are written, which marks it as finished, what only an unfinished run needs is removed,
+    /// and it takes its place.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written, or the run that it replaces has got files since that widenet did not write.
+    pub fn finish(mut self, results: &[u8]) -> Result<(), StoreError> {
+        if self.early == Early::Removed {
+            self.write_config()?;
+        }
+        self.folder.write(RESULTS, results)?;
+        self.early = Early::Kept;
+        self.settle()
+    }
+
+    /// The same for a run whose results were written before it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`RunFolder::finish`].
+    pub fn settle(mut self) -> Result<(), StoreError> {
+        crate::checkpoint::remove(&self.folder)?;
+        let Site { place, new, old } = &self.site;
+        if self.folder.path() != new {
+            return Ok(());
+        }
+        if let Some(before) = &mut self.old {
+            // What was put there while this run went on.
+            let files = before.foreign()?;
+            if !files.is_empty() {
+                return Err(StoreError::Foreign { path: place.clone(), files });
+            }
+            rename(place, old).map_err(StoreError::io(place))?;
+            before.moved(old.clone());
+        }
+        rename(new, place).map_err(StoreError::io(place))?;
+        self.folder.moved(place.clone());
+        self.old.take().map_or(Ok(()), |before| before.delete(CONFIG))
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.early == Early::Removed {
+            self.folder.tidy(CONFIG);
+        }
+    }
+}
