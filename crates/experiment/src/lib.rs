@@ -21,3 +21,4 @@ pub mod run_folder;
 pub mod slope;
 pub mod study;
 pub mod train;
+mod understood;
