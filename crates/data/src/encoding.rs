@@ -91,9 +91,7 @@ pub(crate) fn text(
     let mut bytes = bytes;
     bytes.drain(..start);
     let bytes = with_line_feeds(bytes);
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        return Err(Fault::at(line_of(&bytes, at), TableError::Zero));
-    }
+    check_zero(&bytes)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok((text, Encoding(UTF_8))),
         Err(error) => {
@@ -109,9 +107,7 @@ fn decoded(bytes: &[u8], encoding: &'static encoding_rs::Encoding) -> Result<(St
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes).filter(|_| whole);
     let text = text.ok_or_else(|| Fault::from(TableError::Encoding(Encoding(encoding))))?.into_owned();
     let bytes = with_line_feeds(text.into_bytes());
-    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        return Err(Fault::at(line_of(&bytes, at), TableError::Zero));
-    }
+    check_zero(&bytes)?;
     let text = String::from_utf8(bytes).map_err(|_| Fault::from(TableError::Encoding(Encoding(encoding))))?;
     Ok((text, Encoding(encoding)))
 }
@@ -134,6 +130,16 @@ fn with_line_feeds(mut bytes: Vec<u8>) -> Vec<u8> {
     }
     bytes.truncate(kept);
     bytes
+}
+
+/// Refuses a byte 0.
+fn check_zero(bytes: &[u8]) -> Result<(), Fault> {
+    // Looks at many bytes at once.
+    if !bytes.contains(&0) {
+        return Ok(());
+    }
+    let at = bytes.iter().take_while(|&&byte| byte != 0).count();
+    Err(Fault::at(line_of(bytes, at), TableError::Zero))
 }
 
 /// The line of a byte, from 1.

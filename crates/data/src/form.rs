@@ -42,6 +42,13 @@ pub struct LabelColumn {
     pub name: Option<String>,
 }
 
+impl LabelColumn {
+    /// Its position, from 0.
+    pub(crate) fn index(&self) -> usize {
+        self.position.saturating_sub(1)
+    }
+}
+
 /// The kind of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -45,9 +45,9 @@ impl Source {
                 if length > limit {
                     return Err(too_large());
                 }
-                up_to(file, limit)
+                up_to(file, length, limit)
             }
-            Self::StandardInput => up_to(io::stdin().lock(), limit),
+            Self::StandardInput => up_to(io::stdin().lock(), 0, limit),
         };
         let bytes = bytes.map_err(DataError::io(&path))?.ok_or_else(too_large)?;
         if !is_gzip(&bytes) {
@@ -74,9 +74,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// All bytes of a source, unless they are more than `limit`.
-fn up_to(source: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
+/// All bytes of a source, `length` as it seems, unless they are more than `limit`.
+fn up_to(source: impl Read, length: u64, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    // One more, so that the end is seen without growing.
+    let mut bytes = Vec::with_capacity(length as usize + 1);
     source.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }

@@ -20,20 +20,22 @@ pub(super) fn is_header(
     let features: Vec<usize> = (usize::from(nameless)..first.len()).filter(|&j| Some(j) != label).collect();
     let with = |kind: Cell| features.iter().copied().find(|&j| kinds[j] == kind);
     let place = |j: usize| (j + 1, first[j].clone());
+    // As pandas numbers columns, the label's among them or not.
+    let count = |cells: &[usize]| counts(cells.iter().map(|&j| first[j].as_str()), 0);
+    let word = label.filter(|&label| kinds[label] == Cell::Word);
+    let counted = word.is_some() || count(&features) || count(&(1..first.len()).collect::<Vec<_>>());
     match (with(Cell::Number), with(Cell::Word), with(Cell::Missing)) {
         (Some(number), Some(text), _) | (Some(number), None, Some(text)) => {
             Err(TableError::HalfHeader { text: place(text), number: place(number) }.into())
         }
         (None, Some(_), _) => Ok(true),
         // A label's name alone, above rows of no features.
-        (None, None, missing) => Ok(missing.is_none() && label.is_some_and(|label| kinds[label] == Cell::Word)),
+        (None, None, missing) => Ok(missing.is_none() && word.is_some()),
         (Some(number), None, None) if nameless => match below.next()? {
-            Some((row, _)) if ["0", "1"].contains(&row.get(0).unwrap_or_default().trim()) => Ok(true),
+            Some((row, _)) if counted && ["0", "1"].contains(&row.get(0).unwrap_or_default().trim()) => Ok(true),
             _ => Err(TableError::HalfHeader { text: place(0), number: place(number) }.into()),
         },
-        (Some(_), None, None) => {
-            above_numbers(first, &features, label.filter(|&label| kinds[label] == Cell::Word), decimal, below)
-        }
+        (Some(_), None, None) => above_numbers(first, &features, word, decimal, below),
     }
 }
 

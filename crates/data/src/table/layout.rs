@@ -100,7 +100,7 @@ impl Layout {
     fn by_position(&mut self, columns: usize, features: usize, form: Option<&Form>) -> Result<(), TableError> {
         let last = self.columns - 1;
         let indexed = form.is_some_and(|form| form.index);
-        let position = form.and_then(|form| form.label.as_ref()).map(|LabelColumn { position, .. }| position - 1);
+        let position = form.and_then(|form| form.label.as_ref()).map(LabelColumn::index);
         let unnamed = indexed && !self.header;
         if unnamed && columns == features + 1 {
             return Err(TableError::MaybeIndex { columns });
@@ -125,17 +125,18 @@ impl Layout {
     /// The label's column, as it is told to people.
     pub fn label_column(&self) -> Option<LabelColumn> {
         let column = self.label?;
-        Some(LabelColumn { position: column + 1, name: self.names.get(column).cloned() })
+        let name = self.names.get(column).filter(|name| !name.is_empty());
+        Some(LabelColumn { position: column + 1, name: name.cloned() })
     }
 
     /// Refuses names that are missing or there twice, and features that are not those that are known.
     fn check(&self, known: Option<&Known>) -> Result<(), TableError> {
         let count = self.features().count();
-        if count == 0 {
-            return Err(TableError::NoFeatures { columns: self.columns });
-        }
         if let Some(known) = known.filter(|known| known.features != count) {
             return Err(TableError::Features { found: count, wanted: known.features });
+        }
+        if count == 0 {
+            return Err(TableError::NoFeatures { columns: self.columns });
         }
         let mut seen = std::collections::HashMap::new();
         for (column, name) in self.names.iter().enumerate().skip(usize::from(self.index)) {
@@ -160,15 +161,16 @@ impl Layout {
 fn provisional(first: &[String], told: &Told, known: Option<&Known>) -> Result<Option<usize>, TableError> {
     let last = first.len() - 1;
     let Some(asked) = &told.label else {
-        let position = known.and_then(|known| known.form.as_ref()?.label.as_ref()).map(|column| column.position - 1);
+        let position = known.and_then(|known| known.form.as_ref()?.label.as_ref()).map(LabelColumn::index);
         let labelled = known.is_none_or(|known| known.features != first.len());
         return Ok(labelled.then(|| position.unwrap_or(last).min(last)));
     };
     let named = first.iter().position(|cell| cell == asked);
-    let number = asked.parse::<usize>();
-    let found = match number {
-        Ok(number) => number.checked_sub(1).filter(|&column| column <= last).or(named),
-        Err(_) => named,
+    // A cell of a row may be the same number; a header of words has no other.
+    let others = |place| first.iter().enumerate().any(|(column, cell)| column != place && cell.parse::<f64>().is_ok());
+    let found = match asked.parse::<usize>() {
+        Ok(number) if named.is_none_or(others) => number.checked_sub(1).filter(|&column| column <= last),
+        _ => named,
     };
     found.map(Some).ok_or_else(|| TableError::NoColumn { asked: asked.clone() })
 }
@@ -181,7 +183,7 @@ fn has_names(row: &[String], known: &Known) -> bool {
         return true;
     }
     let label = known.form.as_ref().and_then(|form| form.label.as_ref());
-    let label_position = label.map(|column| column.position - 1);
+    let label_position = label.map(LabelColumn::index);
     let without = |left_out: &[Option<usize>]| {
         let kept = row.iter().enumerate().filter(|(j, _)| !left_out.contains(&Some(*j))).map(|(_, cell)| cell);
         kept.eq(names)

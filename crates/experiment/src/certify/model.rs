@@ -141,7 +141,7 @@ impl Model {
         let Self::Machine { classes, .. } = self else {
             return Ok(asked.unwrap_or_else(defaults::classes));
         };
-        let [first, second] = classes;
+        let [first, second] = classes.each_ref().map(|name| widenet_store::text::shown(name));
         let refused = |why: &str| Err(Error::Setting(format!("the machine tells {first} and {second} apart{why}")));
         let (Ok(negative), Ok(positive)) = (first.parse(), second.parse()) else {
             return refused(", which are no digits: --data names its samples");

@@ -68,8 +68,6 @@ pub(crate) fn known(path: &Path, machine: &SavedMachine) -> Result<Known, Error>
             .map_err(|error| Error::file(path, format!("how its samples were read is not told: {}", error.message())))
     };
     let form = Some(machine.source.as_str()).filter(|text| !text.is_empty()).map(read).transpose()?;
-    // Positions count from 1.
-    let form = form.filter(|form| form.label.as_ref().is_none_or(|label| label.position > 0));
     Ok(Known { features: machine.inputs.ncols(), names: machine.features.clone(), form })
 }
 
