@@ -207,7 +207,7 @@ fn what_is_wrong_is_told_in_one_line() {
 }
 
 #[test]
-fn labels_that_the_machine_does_not_know_are_refused() {
+fn labels_that_the_machine_does_not_know_are_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
@@ -218,10 +218,15 @@ fn labels_that_the_machine_does_not_know_are_refused() {
     let fit = |more: &[&str]| json(widenet(path, &[&["fit", "--arch", ARCH, "--force", "--json"], more].concat()));
     let predict = |more: &[&str]| widenet(path, &[&["predict", "--force", "--json"], more].concat());
     fit(&["two.csv", "--c", "1"]);
-    let known = r#"is not one of the machine's classes ["0", "1"]"#;
-    fails(predict(&["machine.npz", "pets.csv"]), 1, &format!(r#"pets.csv:3: label "cat" {known}"#));
-    fails(predict(&["machine.npz", "three.svm"]), 1, &format!(r#"three.svm:4: label "2" {known}"#));
-    assert!(!path.join("predictions.csv").exists());
+    for (name, right, told) in [
+        ("pets.csv", 0.5, r#"2 classes: "0" 1, "1" 0; of classes that the machine does not know: "cat" 1"#),
+        ("three.svm", 1.0 / 3.0, r#"2 classes: "0" 1, "1" 1; of classes that the machine does not know: "2" 1"#),
+    ] {
+        let output = predict(&["machine.npz", name]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(told), "{output:?}");
+        let document = json(output);
+        assert_eq!((&document["score"]["accuracy"], &document["of_unknown_classes"]), (&right.into(), &1.into()));
+    }
     assert_eq!(json(predict(&["machine.npz", "two.csv"]))["score"]["accuracy"], 1.0);
     // Without known labels, the format of LIBSVM has zeros.
     write("yes-no.csv", "1,2,yes\n-1,0.3,no\n");
@@ -244,8 +249,8 @@ fn labels_that_the_machine_does_not_know_are_refused() {
     fit(&["idx", "--classes", "3,8", "--c", "100", "--out", "m38.npz"]);
     let own = json(predict(&["m38.npz", "idx"]));
     assert_eq!((&own["samples"], &own["score"]["accuracy"]), (&10.into(), &1.0.into()));
-    let known = r#"is not one of the machine's classes ["3", "8"]"#;
-    fails(predict(&["m38.npz", "idx", "--classes", "0,1"]), 1, &format!(r#"idx: image 1: label "0" {known}"#));
+    let known = r#"--classes: 0 is not one of the machine's classes ["3", "8"]"#;
+    fails(predict(&["m38.npz", "idx", "--classes", "0,1"]), 2, known);
     write("words.csv", "1,2,3,0,cat\n-1,0.3,1,0,dog\n");
     fit(&["words.csv", "--c", "1", "--out", "words.npz"]);
     fails(predict(&["words.npz", "idx"]), 2, r#"classes ["cat", "dog"] are not two digits"#);

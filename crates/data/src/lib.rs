@@ -24,20 +24,45 @@
 //! Any other pair of digits needs the full set. [`fetch_mnist`] brings it to [`mnist_folder`], and
 //! [`from_folder`] reads two classes of it. The files are [`Idx`] files, and so a folder of
 //! another set in the same form (Fashion-MNIST, say) works as well. [`catalogue`] lists what is
-//! there. A [`Table`] of features with labels is read from a CSV file or one in LIBSVM's format.
+//! there.
+//!
+//! Tables of features with labels are [`read`] from CSV and its relatives or from LIBSVM's format, whatever their name:
+//!
+//! ```
+//! use std::path::Path;
+//! use widenet_data::{Source, Told, read};
+//!
+//! let path = std::env::temp_dir().join(format!("widenet-{}.csv", std::process::id()));
+//! std::fs::write(&path, "width;height;kind\n1.5;2;cat\n0.5;3;dog\n")?;
+//! let samples = read(&Source::new(&path), &Told::default(), None, None)?;
+//! # std::fs::remove_file(&path)?;
+//! assert_eq!(samples.inputs, ndarray::array![[1.5, 2.0], [0.5, 3.0]]);
+//! assert_eq!(samples.names, ["width", "height"]);
+//! assert_eq!(samples.target.labels, [Some("cat".into()), Some("dog".into())]);
+//! assert_eq!(samples.origin.notes, ["separated by semicolons"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod catalogue;
 mod dataset;
+mod encoding;
 mod error;
 mod fetch;
+mod form;
 mod idx;
 mod mnist;
+mod samples;
+mod source;
 mod table;
 
 pub use catalogue::{Entry, Place, catalogue};
 pub use dataset::{Dataset, Split};
-pub use error::DataError;
+pub use encoding::Encoding;
+pub use error::{DataError, TableError};
 pub use fetch::{FetchEvent, MNIST_MIRRORS, data_folder, fetch_mnist, mnist_folder};
+pub use form::{Decimal, Form, Format, Known, LabelColumn, Told};
 pub use idx::{Idx, IdxError};
 pub use mnist::{from_folder, mnist01};
-pub use table::Table;
+pub use samples::{Origin, Samples, Target};
+pub use source::Source;
+pub use table::read;

@@ -54,7 +54,7 @@ pub struct DataConfig {
     #[serde(default = "defaults::source")]
     pub source: String,
     /// The two digits: the first becomes -1, the second +1.
-    #[serde(default = "defaults::classes")]
+    #[serde(default = "defaults::classes", deserialize_with = "two_classes")]
     pub classes: [u8; 2],
     /// Training samples, the first so many; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -294,6 +294,15 @@ pub(crate) fn component<'de, D: Deserializer<'de>>(deserializer: D) -> Result<St
         return Ok(name);
     }
     Err(serde::de::Error::custom(format!("the name {name:?} is not the name of a folder: no /, nor . or .. alone")))
+}
+
+/// Exactly two: of a longer list serde would take the first two.
+pub(crate) fn two_classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 2], D::Error> {
+    let classes = Vec::<u8>::deserialize(deserializer)?;
+    classes.try_into().map_err(|classes: Vec<u8>| {
+        let problem = format!("{classes:?} is not two classes: more or fewer than two are not supported yet");
+        serde::de::Error::custom(problem)
+    })
 }
 
 /// Why a configuration was not accepted.

@@ -19,6 +19,14 @@ pub enum Error {
     /// The data.
     #[error(transparent)]
     Data(#[from] widenet_data::DataError),
+    /// A table.
+    #[error("{error}{advice}")]
+    Table {
+        /// What is wrong.
+        error: widenet_data::DataError,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The architecture.
     #[error("architecture: {0}")]
     Architecture(#[from] widenet_model::ArchitectureError),

@@ -23,3 +23,4 @@ mod signals;
 pub mod slope;
 pub mod study;
 pub mod train;
+mod understood;

@@ -1,15 +1,17 @@
 //! Classes with names, and which of them every sample has.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use ndarray::Array2;
 
+use crate::decimal::Decimal;
 use crate::error::MachineError;
 
 /// The classes that occur among labels, in order, and the class of every sample.
 ///
-/// Labels that are the same number are the same class, however they are spelled; the first spelling is the name. Numbers
-/// come first, by value, then words.
+/// Labels that are exactly the same decimal number are the same class, however they are spelled; the first spelling is the
+/// name. Identifiers of many digits stay apart, even where rounding to a double would make them one. Numbers come first, by value, then words.
 ///
 /// ```
 /// use widenet_machine::Classes;
@@ -32,7 +34,15 @@ impl Classes {
     ///
     /// When there are no labels or all are of one class.
     pub fn new<S: AsRef<str>>(labels: &[S]) -> Result<Self, MachineError> {
-        let mut names: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
+        // Labels repeat: each spelling is looked at once.
+        let mut spellings: HashMap<&str, usize> = HashMap::new();
+        let mut names = Vec::new();
+        for label in labels.iter().map(AsRef::as_ref) {
+            spellings.entry(label).or_insert_with(|| {
+                names.push(label);
+                0
+            });
+        }
         let Some(&first) = names.first() else { return Err(MachineError::NoSamples) };
         // Stable, so that the first spelling stays in front.
         names.sort_by(|a, b| compare(a, b));
@@ -40,10 +50,11 @@ impl Classes {
         if names.len() == 1 {
             return Err(MachineError::OneClass(first.to_string()));
         }
-        let of = labels.iter().map(|label| {
-            names.binary_search_by(|name| compare(name, label.as_ref())).expect("every label's class is among them")
-        });
-        Ok(Self { of: of.collect(), names: names.iter().map(ToString::to_string).collect() })
+        for (label, class) in &mut spellings {
+            *class = names.binary_search_by(|name| compare(name, label)).expect("every label's class is among them");
+        }
+        let of = labels.iter().map(|label| spellings[label.as_ref()]).collect();
+        Ok(Self { of, names: names.iter().map(ToString::to_string).collect() })
     }
 
     /// The names, in order, `[c]`.
@@ -81,10 +92,8 @@ pub(crate) fn sign(positive: bool) -> f64 {
 
 /// Numbers by value, before words in their own order.
 fn compare(a: &str, b: &str) -> Ordering {
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
-    match (number(a), number(b)) {
-        // 0 and -0 are one number.
-        (Some(a), Some(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
+    match (Decimal::parse(a), Decimal::parse(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
         (Some(_), None) => Ordering::Less,
         (None, Some(_)) => Ordering::Greater,
         (None, None) => a.cmp(b),
@@ -103,6 +112,17 @@ mod tests {
         assert_eq!(classes.of(), [2, 0, 2, 0, 1, 1]);
         assert_eq!(Classes::position(classes.names(), "1e0"), Some(2));
         assert_eq!(Classes::position(classes.names(), "2"), None);
+    }
+
+    #[test]
+    fn identifiers_that_round_to_one_double_are_two_classes() {
+        let (a, b) = ("1234567890123456788", "1234567890123456789");
+        assert_eq!(a.parse::<f64>(), b.parse::<f64>());
+        let classes = Classes::new(&[b, a, "1234567890123456788.0", "+1234567890123456789"]).unwrap();
+        assert_eq!(
+            (classes.names(), classes.of()),
+            ([a.to_string(), b.to_string()].as_slice(), [1, 0, 0, 1].as_slice())
+        );
     }
 
     #[test]

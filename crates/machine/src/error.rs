@@ -72,7 +72,7 @@ pub enum MachineError {
         value: f64,
     },
     /// Nothing to tell apart.
-    #[error("every label is {0}: there must be samples of both classes")]
+    #[error("every label is {}: there must be samples of both classes", widenet_store::text::shown(.0))]
     OneClass(String),
     /// A kernel value that is NaN or infinite.
     #[error("kernel entry ({row}, {column}) is {value}: it must be finite")]

@@ -35,6 +35,7 @@ mod bound;
 mod calibration;
 mod check;
 mod classes;
+mod decimal;
 mod duality;
 mod dynamics;
 mod error;

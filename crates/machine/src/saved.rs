@@ -137,6 +137,9 @@ pub struct SavedMachine {
     pub classes: Vec<String>,
     /// The features' names, `[d]`; empty where they have none.
     pub features: Vec<String>,
+    /// How the file of the training samples was read, as TOML text; empty where there was none. This crate does not look
+    /// inside.
+    pub source: String,
     /// Which kernel, as TOML text. This crate does not look inside.
     pub kernel: String,
     /// A hash of the training samples that `support` counts in.
@@ -156,6 +159,8 @@ struct Metadata {
     /// Older files have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     features: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    source: String,
     kernel: String,
     samples_hash: String,
 }
@@ -214,6 +219,7 @@ impl SavedMachine {
             task: machines.task,
             classes,
             features: Vec::new(),
+            source: String::new(),
             kernel: String::new(),
             samples_hash: String::new(),
             sigmoids: Vec::new(),
@@ -284,6 +290,7 @@ impl SavedMachine {
             task: self.task,
             classes: self.classes.clone(),
             features: self.features.clone(),
+            source: self.source.clone(),
             kernel: self.kernel.clone(),
             samples_hash: self.samples_hash.clone(),
         };
@@ -386,6 +393,7 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
         task: metadata.task,
         classes: metadata.classes,
         features: metadata.features,
+        source: metadata.source,
         kernel: metadata.kernel,
         samples_hash: metadata.samples_hash,
         sigmoids: sigmoids.rows().into_iter().map(|row| Sigmoid { a: row[0], b: row[1] }).collect(),
@@ -455,7 +463,8 @@ mod tests {
         std::fs::write(&path, machine().to_npz()).unwrap();
         assert_eq!(SavedMachine::read(&path).unwrap(), machine());
         assert_eq!(machine().to_npz(), machine().to_npz());
-        let named = SavedMachine { features: vec!["u".into(), "v".into()], ..machine() };
+        let named =
+            SavedMachine { features: vec!["u".into(), "v".into()], source: "index = true\n".into(), ..machine() };
         std::fs::write(&path, named.to_npz()).unwrap();
         assert_eq!(SavedMachine::read(&path).unwrap(), named);
     }

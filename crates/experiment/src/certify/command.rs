@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use widenet_certify::Norm;
+use widenet_data::Told;
 
 use super::certify;
+use crate::data_source::TableArgs;
 use crate::error::Error;
 use crate::kernel::classes;
 use crate::run_folder::Existing;
@@ -42,12 +44,11 @@ pub(crate) struct CertifyArgs {
     /// The machine or network
     model: PathBuf,
     /// The samples: mnist01, mnist, or a folder with four IDX files named as MNIST's, of which test samples are taken; or a
-    /// table with labels: CSV (name ending in .csv) or LIBSVM's format
+    /// table with labels: CSV and its relatives or LIBSVM's format, - for standard input
     #[arg(long, default_value = "mnist01")]
     data: String,
-    /// The label's column in a CSV file, by name or number from 1 [default: the last]
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
+    #[command(flatten)]
+    table: TableArgs,
     /// For a network, which does not know them, the digits that were -1 and +1 [default: 0,1]; a machine knows its own
     #[arg(long, value_name = "DIGIT,DIGIT", value_parser = classes)]
     classes: Option<[u8; 2]>,
@@ -131,9 +132,9 @@ pub struct CertifyConfig {
     pub model: PathBuf,
     /// Where the samples come from.
     pub data: String,
-    /// The label's column, in a table.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    /// What is told of a table.
+    #[serde(flatten)]
+    pub told: Told,
     /// The two digits, for a network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<[u8; 2]>,
@@ -209,7 +210,7 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
     let config = CertifyConfig {
         model: args.model,
         data: args.data,
-        label: args.label,
+        told: args.table.told(),
         classes: args.classes,
         n: args.n,
         methods,

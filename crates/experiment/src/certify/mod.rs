@@ -12,14 +12,16 @@ use indicatif::ProgressBar;
 use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
-use widenet_data::Table;
+use widenet_data::Samples as Table;
 use widenet_machine::Classes;
+use widenet_store::text::quoted;
 
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
 use crate::run_folder::{Early, RunFolder, json_bytes};
 use crate::train::{Finished, Places};
+use crate::understood;
 
 pub(crate) use command::{CertifyArgs, certify_command};
 pub use command::{CertifyConfig, MethodName};
@@ -69,20 +71,21 @@ struct Samples {
 impl Samples {
     fn load(config: &CertifyConfig, places: &Places, model: &Model) -> Result<Self, Error> {
         let path = Path::new(&config.data);
-        if path.is_file() {
+        if path.is_file() || config.data == "-" {
             return Self::of_table(path, config, model);
         }
-        if let Some(label) = &config.label {
-            return Err(Error::Setting(format!("--label {label}: {} is no table", config.data)));
-        }
+        data_source::check_no_table(&config.told, &config.data)?;
         let digits = model.digits(config.classes)?;
         let data = DataConfig { source: config.data.clone(), classes: digits, train: None, test: None };
-        let test = data_source::load(&data, places.data.as_deref())?.test;
+        let split = data_source::load(&data, places.data.as_deref())?;
+        let line = understood::split(&data, &split);
+        let test = split.test;
         let (found, expected) = (test.inputs.ncols(), model.features());
         if found != expected {
             let problem = format!("an image of {} has {found} features, the model {expected}", config.data);
             return Err(Error::Setting(format!("{problem}: --data names its samples")));
         }
+        eprintln!("{line}");
         let classes = digits.map(|digit| digit.to_string());
         Ok(Self::spaced(config, &test.inputs, test.labels.to_vec(), classes, test.shape))
     }
@@ -92,19 +95,23 @@ impl Samples {
             return Err(Error::Setting("--classes is for images: a table's classes are the model's".into()));
         }
         let classes = model.classes();
-        let table = Table::read(path, config.label.as_deref(), Some(model.features()))?;
-        data_source::check_features(path, &table.features, model.names())?;
-        if table.labels.is_empty() {
-            return Err(Error::file(path, "has no labels: certified accuracy is about right decisions"));
+        let table: Table = data_source::table(path, &config.told, Some(&model.known()))?;
+        if table.target.known().next().is_none() {
+            return Err(Error::file(table.origin.path, "has no labels: certified accuracy is about right decisions"));
         }
-        let label = |(i, label): (usize, &String)| match Classes::position(&classes, label) {
-            Some(class) => Ok(if class == 0 { -1.0 } else { 1.0 }),
-            None => {
-                let problem = format!("sample {}: {label:?} is not one of the model's classes {classes:?}", i + 1);
-                Err(Error::file(path, problem))
+        eprintln!("{}", understood::samples(&table, understood::Labels::of_classes(&classes, &table)));
+        let label = |(i, label): (usize, &Option<String>)| {
+            let Some(label) = label else { return Err(Error::file(table.origin.place(i), "the label is missing")) };
+            match Classes::position(&classes, label) {
+                Some(class) => Ok(if class == 0 { -1.0 } else { 1.0 }),
+                None => {
+                    let (label, classes) = (quoted(label), understood::list(&classes));
+                    let problem = format!("sample {}: {label} is not one of the model's classes {classes}", i + 1);
+                    Err(Error::file(table.origin.place(i), problem))
+                }
             }
         };
-        let labels = table.labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
+        let labels = table.target.labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
         let shape = [1, 1, table.inputs.ncols()];
         Ok(Self::spaced(config, &table.inputs, labels, classes, shape))
     }
@@ -258,12 +265,13 @@ mod tests {
     use ndarray::array;
     use std::path::PathBuf;
     use widenet_certify::{Adversary, Norm};
+    use widenet_data::Told;
 
     fn config(methods: Vec<MethodName>) -> CertifyConfig {
         CertifyConfig {
             model: PathBuf::from("machine.npz"),
             data: "mnist01".into(),
-            label: None,
+            told: Told::default(),
             classes: None,
             n: 1.try_into().unwrap(),
             methods,

@@ -27,8 +27,8 @@ pub enum Model {
         sum_abs_alpha: f64,
         /// The class where the output is negative, and where it is positive.
         classes: [String; 2],
-        /// The features' names, if they are known.
-        names: Vec<String>,
+        /// The samples that it was fitted to.
+        known: widenet_data::Known,
         /// As it is bounded.
         machine: DenseMachine,
     },
@@ -104,7 +104,7 @@ impl Model {
             depth,
             sum_abs_alpha: coefficients.iter().map(|alpha| alpha.abs()).sum(),
             classes,
-            names: saved.features.clone(),
+            known: crate::fit::known(path, &saved)?,
             machine: DenseMachine::new(saved.inputs.view(), coefficients, intercept, Profile::new(depth)?, sigma_w)?,
         })
     }
@@ -141,7 +141,7 @@ impl Model {
         let Self::Machine { classes, .. } = self else {
             return Ok(asked.unwrap_or_else(defaults::classes));
         };
-        let [first, second] = classes;
+        let [first, second] = classes.each_ref().map(|name| widenet_store::text::shown(name));
         let refused = |why: &str| Err(Error::Setting(format!("the machine tells {first} and {second} apart{why}")));
         let (Ok(negative), Ok(positive)) = (first.parse(), second.parse()) else {
             return refused(", which are no digits: --data names its samples");
@@ -154,11 +154,11 @@ impl Model {
         }
     }
 
-    /// The features' names, if they are known.
-    pub fn names(&self) -> &[String] {
+    /// What is known of the samples that it learned from.
+    pub fn known(&self) -> widenet_data::Known {
         match self {
-            Self::Machine { names, .. } => names,
-            Self::Network { .. } => &[],
+            Self::Machine { known, .. } => known.clone(),
+            Self::Network { .. } => widenet_data::Known { features: self.features(), ..Default::default() },
         }
     }
 

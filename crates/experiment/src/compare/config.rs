@@ -45,7 +45,7 @@ pub struct SamplesConfig {
     #[serde(default = "defaults::source")]
     pub source: String,
     /// The two digits.
-    #[serde(default = "defaults::classes")]
+    #[serde(default = "defaults::classes", deserialize_with = "crate::config::two_classes")]
     pub classes: [u8; 2],
     /// The first so many training samples.
     pub samples: NonZeroUsize,

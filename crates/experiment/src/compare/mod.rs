@@ -233,7 +233,7 @@ fn measurable(whose: &str, kernel: &Array2<f64>) -> Result<(), Error> {
 fn samples(config: &CompareConfig, places: &Places) -> Result<Dataset, Error> {
     let SamplesConfig { source, classes, samples } = config.data.clone();
     let data = DataConfig { source, classes, train: Some(samples), test: None };
-    Ok(data_source::load(&data, places.data.as_deref())?.train)
+    Ok(data_source::open(&data, places.data.as_deref())?.train)
 }
 
 /// The seeds of a width's networks. They do not repeat over widths, so that all networks are independent.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use ndarray::{Array1, Array2, ArrayView2, s};
+use widenet_data::Samples;
 use widenet_machine::{KernelRows, check_positive};
 use widenet_model::ArchitectureConfig;
 use widenet_tangent::Kernel;
 
-use super::samples::Samples;
 use crate::config::{Config, parse};
 use crate::error::Error;
 use crate::gram_file::{GramFile, Metadata};
@@ -54,7 +54,7 @@ impl KernelSource {
             None => parse(self.arch.as_deref().unwrap_or_default(), Path::new("--arch"))?,
         };
         let kind = self.kind.unwrap_or_default();
-        Ok((MachineKernel::Limit { kind, architecture: architecture.build(samples.shape)? }, None))
+        Ok((MachineKernel::Limit { kind, architecture: architecture.build(super::samples::shape(samples))? }, None))
     }
 }
 

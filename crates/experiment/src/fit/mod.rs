@@ -6,6 +6,7 @@ mod predict;
 mod samples;
 
 pub(crate) use predict::{PredictArgs, predict_command};
+pub(crate) use samples::known;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use ndarray::{Array1, Array2, Axis, stack};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
+use widenet_data::Samples;
 use widenet_machine::{
     Classes, EpsilonInsensitive, Labels, LibsvmError, LossConfig, Machines, Objective, Options, Outcome, SavedMachine,
     Scheme, Sigmoid, Stop, Task, calibrate, conjugate_gradients, deal,
@@ -26,14 +28,21 @@ use crate::error::Error;
 use crate::gram_file::hash;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::write_whole;
+use crate::understood;
 use kernel::{KernelSource, Rows};
-use samples::{SampleArgs, Samples};
+use samples::{SampleArgs, wrong_label};
 
 /// Folds of the cross-validation that probabilities come from, as in LIBSVM.
 const FOLDS: usize = 5;
 
 /// Rows of the kernel that precondition conjugate gradients, unless another number is asked for.
 const RANK: usize = 200;
+
+/// Numbers with so many different values are classes only if that is said.
+const MANY_CLASSES: usize = 50;
+
+/// With so many, if they are more than a fifth of the samples.
+const FEW_CLASSES: usize = 20;
 
 /// Lines that can be pasted, short enough that they are not broken elsewhere.
 const EXAMPLES: &str = r"Examples:
@@ -206,19 +215,33 @@ impl Targets {
     fn new(args: &FitArgs, loss: LossConfig, samples: &Samples) -> Result<Self, Error> {
         let wants_classes = loss.loss().labels() == Labels::Classes;
         if wants_classes || args.multiclass.is_some() {
-            let fraction =
-                |label: &String| label.parse().is_ok_and(|value: f64| value.is_finite() && value.fract() != 0.0);
-            if let Some(i) = samples.labels.iter().position(fraction) {
+            let number = |label: &str| label.parse().ok().filter(|value: &f64| value.is_finite());
+            let fraction = |(i, label)| number(label).is_some_and(|value| value.fract() != 0.0).then_some(i);
+            if let Some(i) = samples.target.known().find_map(fraction) {
                 let taker = if wants_classes { format!("the {} loss", loss.name()) } else { "--multiclass".into() };
                 let advice = "numbers are fitted by --loss squared or --loss epsilon-insensitive, without --multiclass";
-                return Err(samples.wrong_label(i, format!("has a fraction, but {taker} takes classes: {advice}")));
+                return Err(wrong_label(samples, i, format!("has a fraction, but {taker} takes classes: {advice}")));
             }
-            return Ok(Targets::Classes(Classes::new(&samples.labels)?));
+            let labels: Vec<&str> = samples.target.known().map(|(_, label)| label).collect();
+            let classes = Classes::new(&labels)?;
+            let (count, n) = (classes.count(), labels.len());
+            let many = count > MANY_CLASSES || (count >= FEW_CLASSES && 5 * count > n);
+            if args.multiclass.is_none() && many && labels.iter().all(|label| number(label).is_some()) {
+                let problem = format!(
+                    "the labels are {count} different numbers in {n} samples, which the {} loss takes for classes: \
+                     --loss squared fits numbers; if they are classes, say so by --multiclass",
+                    loss.name()
+                );
+                return Err(Error::file(samples.origin.path.as_path(), problem));
+            }
+            return Ok(Targets::Classes(classes));
         }
         if args.probabilities {
             return Err(Error::Setting(format!("--probabilities: the {} loss here fits numbers", loss.name())));
         }
-        Ok(Targets::Values(Array1::from_vec(samples.numbers()?).insert_axis(Axis(1))))
+        Ok(Targets::Values(
+            Array1::from_vec(samples::numbers(samples)?.into_iter().map(|(_, y)| y).collect()).insert_axis(Axis(1)),
+        ))
     }
 
     fn names(&self) -> Vec<String> {
@@ -353,16 +376,25 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     let samples = args.samples.training()?;
     let inputs = samples.inputs.view();
     let (n, d) = inputs.dim();
+    if let Some(i) = samples.target.missing() {
+        return Err(Error::file(samples.origin.place(i), "the label is missing: fit learns from samples with labels"));
+    }
     let targets = Targets::new(&args, loss, &samples)?;
     args.check_libsvm(&targets, loss)?;
     let objective = args.objective(n)?;
+    let labels = match &targets {
+        Targets::Classes(classes) => understood::Labels::of_classes(classes.names(), &samples),
+        Targets::Values(_) => understood::Labels::of_values(&samples),
+    };
+    eprintln!("{}", understood::samples(&samples, labels));
     let (kernel, stored) = args.kernel.load(&samples)?;
-    eprintln!("{n} samples with {d} features; {} loss, {objective}", loss.name());
+    eprintln!("{} loss, {objective}", loss.name());
     let Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds } =
         args.fit(&samples, &targets, (&kernel, stored), loss, objective)?;
     let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
     let machine = SavedMachine {
-        features: samples.features.clone(),
+        features: samples.names.clone(),
+        source: samples.origin.form.as_ref().map(samples::to_toml).unwrap_or_default(),
         kernel: kernel.to_toml(),
         samples_hash: hash(inputs),
         sigmoids,
@@ -440,18 +472,21 @@ impl FitArgs {
 
 /// What predictions should be.
 enum Truth {
-    /// Positions among the machine's classes, `[n]`.
-    Classes(Vec<usize>),
-    /// `[n]`.
-    Values(Vec<f64>),
+    /// The samples that have a label, and its position among the machine's classes if it is one of them.
+    Classes(Vec<(usize, Option<usize>)>),
+    /// The samples that have a label, and its value.
+    Values(Vec<(usize, f64)>),
 }
 
 impl Truth {
     /// The labels of samples, as far as the machine knows such.
     fn of(machine: &SavedMachine, samples: &Samples) -> Result<Self, Error> {
         Ok(match machine.task {
-            Task::Regression => Truth::Values(samples.numbers()?),
-            _ => Truth::Classes(samples.positions(&machine.classes)?),
+            Task::Regression => Truth::Values(samples::numbers(samples)?),
+            _ => {
+                let position = |(i, label)| (i, Classes::position(&machine.classes, label));
+                Truth::Classes(samples.target.known().map(position).collect())
+            }
         })
     }
 }
@@ -466,16 +501,15 @@ enum Score {
 
 impl Score {
     fn of(machine: &SavedMachine, truth: &Truth, outputs: &Array2<f64>) -> Self {
-        let n = outputs.nrows() as f64;
         match truth {
             Truth::Values(values) => {
-                let squares = values.iter().zip(outputs.column(0)).map(|(y, z)| (y - z).powi(2));
-                Score::Error((squares.sum::<f64>() / n).sqrt())
+                let squares = values.iter().map(|&(i, y)| (y - outputs[[i, 0]]).powi(2));
+                Score::Error((squares.sum::<f64>() / values.len() as f64).sqrt())
             }
             Truth::Classes(classes) => {
                 let predicted = machine.predictions(outputs.view());
-                let right = classes.iter().zip(&predicted).filter(|(class, predicted)| class == predicted);
-                Score::Accuracy(right.count() as f64 / n)
+                let right = classes.iter().filter(|&&(i, class)| class == Some(predicted[i]));
+                Score::Accuracy(right.count() as f64 / classes.len() as f64)
             }
         }
     }

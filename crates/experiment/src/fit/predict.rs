@@ -5,20 +5,23 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use widenet_machine::{SavedMachine, Task};
+use widenet_store::is_stream;
+use widenet_store::text::csv_cell;
 
 use super::samples::SampleArgs;
 use super::{Score, Truth, output};
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::write_whole;
-use widenet_store::is_stream;
+use crate::understood;
 
 /// Predict with a saved machine
 ///
 /// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
 /// and the classes' probabilities if the machine was fitted with them. Where the samples have labels (a CSV file has
-/// none when it has the features' columns alone), it says how many are right; a label that the machine does not know is
-/// refused. LIBSVM's format has a label in every line: 0 in all of them stands for none, unless it is a class.
+/// none when it has the features' columns alone), it says how many of those with a label are right; one of a class that
+/// the machine does not know is wrong. LIBSVM's format has a label in every line: 0 or -1 in all of them stands for none,
+/// unless it is a class. Tables are read as fit read its own: the label's column, decimal commas and the rest.
 #[derive(Args)]
 #[command(after_help = "Examples:
   widenet predict iris.npz new.csv --out predictions.csv
@@ -44,10 +47,15 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     output::check(&[("--out", &args.out)], &[&args.machine, &args.samples.data], args.force)?;
     let machine = SavedMachine::read(&args.machine)?;
     let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
-    let samples = args.samples.new_ones(&machine)?;
-    let none = |label: &String| label == "0" && !machine.classes.is_empty() && !machine.classes.contains(label);
-    let labelled = !samples.labels.iter().all(none);
-    let truth = labelled.then(|| Truth::of(&machine, &samples)).transpose()?;
+    let samples = args.samples.new_ones(&args.machine, &machine)?;
+    let labelled = samples.target.known().count();
+    let truth = (labelled > 0).then(|| Truth::of(&machine, &samples)).transpose()?;
+    let labels = match machine.task {
+        Task::Regression => understood::Labels::of_values(&samples),
+        _ => understood::Labels::of_classes(&machine.classes, &samples),
+    };
+    let unknown = labels.unknown();
+    eprintln!("{}", understood::samples(&samples, labels));
     let outputs = if machine.support.is_empty() {
         ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
@@ -60,12 +68,12 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let mut header = vec!["prediction".to_string()];
     header.extend((0..outputs.ncols()).map(|k| format!("output_{k}")));
     if probabilities.is_some() {
-        header.extend(machine.classes.iter().map(|class| format!("probability_{class}")));
+        header.extend(machine.classes.iter().map(|class| csv_cell(&format!("probability_{class}"))));
     }
     csv.write_record(&header).map_err(failed)?;
     let predicted: Vec<String> = match machine.task {
         Task::Regression => outputs.column(0).iter().map(ToString::to_string).collect(),
-        _ => machine.predictions(outputs.view()).into_iter().map(|class| machine.classes[class].clone()).collect(),
+        _ => machine.predictions(outputs.view()).into_iter().map(|class| csv_cell(&machine.classes[class])).collect(),
     };
     for (i, prediction) in predicted.into_iter().enumerate() {
         let chances = probabilities.as_ref().map(|all| all.row(i).to_vec()).unwrap_or_default();
@@ -80,13 +88,23 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let score = truth.map(|truth| Score::of(&machine, &truth, &outputs));
     let count = samples.inputs.nrows();
     if args.json {
-        let document =
-            json!({ "samples": count, "score": score.map(|score| score.to_json()), "predictions": args.out });
+        let document = json!({ "samples": count, "labelled": labelled, "of_unknown_classes": unknown,
+                "score": score.map(|score| score.to_json()), "predictions": args.out });
         say(serde_json::to_string_pretty(&document).expect("plain data"));
         return Ok(());
     }
     if let Some(score) = score {
-        say(format!("{count} samples: {}", score.text()));
+        let which = if labelled < count {
+            format!("{labelled} of {count} samples have a label")
+        } else {
+            format!("{count} samples")
+        };
+        let wrong = if unknown > 0 {
+            format!(" ({unknown} of classes that the machine does not know are wrong)")
+        } else {
+            String::new()
+        };
+        say(format!("{which}: {}{wrong}", score.text()));
     }
     say(format!("predictions: {}", args.out.display()));
     Ok(())

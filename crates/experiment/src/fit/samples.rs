@@ -2,29 +2,29 @@
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ndarray::{Array2, s};
-use widenet_data::{DataError, Dataset, Split, Table};
+use widenet_data::{Dataset, Form, Format, Known, Samples, Split};
 use widenet_machine::{Classes, SavedMachine};
 use widenet_model::Shape;
+use widenet_store::text::quoted;
 
 use crate::config::{DataConfig, defaults};
-use crate::data_source;
+use crate::data_source::{self, TableArgs};
 use crate::error::Error;
 use crate::kernel::classes;
+use crate::understood;
 
 /// Where samples come from.
 #[derive(Args)]
 pub(crate) struct SampleArgs {
-    /// The samples: a table, CSV (name ending in .csv) or in LIBSVM's format; or mnist01, mnist, or a folder with four IDX
-    /// files named as MNIST's (fit takes its training images, predict its test images)
+    /// The samples: a table, CSV (separated by commas, semicolons, tabs or |) or in LIBSVM's format, packed by gzip or not, -
+    /// for standard input; or mnist01, mnist, or a folder with four IDX files named as MNIST's (fit takes its training
+    /// images, predict its test images)
     pub data: PathBuf,
-    /// The label's column in a CSV file, by name or number from 1 [default: the last]. Only for CSV: LIBSVM's format begins
-    /// every line with the label
-    #[arg(long, value_name = "COLUMN")]
-    label: Option<String>,
+    #[command(flatten)]
+    table: TableArgs,
     /// The two digits of images [default: 0,1; to predict, those that the machine tells apart]
     #[arg(long, value_name = "DIGIT,DIGIT", value_parser = classes)]
     classes: Option<[u8; 2]>,
@@ -36,49 +36,39 @@ pub(crate) struct SampleArgs {
     data_dir: Option<PathBuf>,
 }
 
-/// Samples with a label each.
-pub(super) struct Samples {
-    /// `[n, d]`.
-    pub inputs: Array2<f64>,
-    /// `[n]`; empty when a table has none.
-    pub labels: Vec<String>,
-    /// The features' names, `[d]`; empty without a table's header.
-    pub features: Vec<String>,
-    /// Of one sample.
-    pub shape: Shape,
-    /// Where they are from.
-    source: PathBuf,
-    /// Each one's line there, `[n]`; empty for images.
-    lines: Vec<u64>,
+/// The shape of one sample.
+pub(super) fn shape(samples: &Samples) -> Shape {
+    samples.image.map_or(Shape::Flat(samples.inputs.ncols()), Shape::Image)
 }
 
-impl Samples {
-    /// What is wrong with a sample's label, and where it stands.
-    pub fn wrong_label(&self, i: usize, problem: impl Display) -> Error {
-        let problem = format!("label {:?} {problem}", self.labels[i]);
-        match self.lines.get(i) {
-            Some(&line) => DataError::Line { path: self.source.clone(), line, problem }.into(),
-            None => Error::file(&self.source, format!("image {}: {problem}", i + 1)),
-        }
-    }
+/// What is wrong with a sample's label, and where it stands.
+pub(super) fn wrong_label(samples: &Samples, i: usize, problem: impl Display) -> Error {
+    let label = samples.target.labels[i].as_deref().unwrap_or_default();
+    Error::file(samples.origin.place(i), format!("label {} {problem}", quoted(label)))
+}
 
-    /// The labels as numbers.
-    pub fn numbers(&self) -> Result<Vec<f64>, Error> {
-        let number = |(i, label): (usize, &String)| {
-            let value = label.parse().ok().filter(|value: &f64| value.is_finite());
-            value.ok_or_else(|| self.wrong_label(i, "is not a finite number"))
-        };
-        self.labels.iter().enumerate().map(number).collect()
-    }
+/// The labels that are there as numbers, with the positions of their samples.
+pub(super) fn numbers(samples: &Samples) -> Result<Vec<(usize, f64)>, Error> {
+    let number = |(i, label): (usize, &str)| {
+        let value = label.parse().ok().filter(|value: &f64| value.is_finite());
+        value.map(|value| (i, value)).ok_or_else(|| wrong_label(samples, i, "is not a finite number"))
+    };
+    samples.target.known().map(number).collect()
+}
 
-    /// The labels as positions among the classes that a machine knows.
-    pub fn positions(&self, classes: &[String]) -> Result<Vec<usize>, Error> {
-        let position = |(i, label): (usize, &String)| {
-            let unknown = || self.wrong_label(i, format!("is not one of the machine's classes {classes:?}"));
-            Classes::position(classes, label).ok_or_else(unknown)
-        };
-        self.labels.iter().enumerate().map(position).collect()
-    }
+/// How a table was read, as a saved machine keeps it.
+pub(super) fn to_toml(form: &Form) -> String {
+    toml_edit::ser::to_string_pretty(form).expect("plain data")
+}
+
+/// What a machine of a file knows of the samples that it was fitted to.
+pub(crate) fn known(path: &Path, machine: &SavedMachine) -> Result<Known, Error> {
+    let read = |text: &str| {
+        toml_edit::de::from_str::<Form>(text)
+            .map_err(|error| Error::file(path, format!("how its samples were read is not told: {}", error.message())))
+    };
+    let form = Some(machine.source.as_str()).filter(|text| !text.is_empty()).map(read).transpose()?;
+    Ok(Known { features: machine.inputs.ncols(), names: machine.features.clone(), form })
 }
 
 impl SampleArgs {
@@ -90,12 +80,12 @@ impl SampleArgs {
         self.images(self.classes.unwrap_or_else(defaults::classes), |split| split.train)
     }
 
-    /// What a machine predicts.
-    pub fn new_ones(&self, machine: &SavedMachine) -> Result<Samples, Error> {
+    /// What the machine of a file predicts.
+    pub fn new_ones(&self, path: &Path, machine: &SavedMachine) -> Result<Samples, Error> {
         let features = machine.inputs.ncols();
         if !self.are_images() {
-            let samples = self.table(Some(features))?;
-            data_source::check_features(&self.data, &samples.features, &machine.features)?;
+            let mut samples = self.table(Some(&known(path, machine)?))?;
+            forget_placeholders(&mut samples, &machine.classes);
             return Ok(samples);
         }
         let samples = self.images(self.digits(machine)?, |split| split.test)?;
@@ -111,54 +101,55 @@ impl SampleArgs {
 
     /// The digits of images that a machine predicts.
     fn digits(&self, machine: &SavedMachine) -> Result<[u8; 2], Error> {
+        let known = |digit: &u8| Classes::position(&machine.classes, &digit.to_string()).is_some();
+        if let Some(asked) = self.classes.filter(|_| !machine.classes.is_empty())
+            && let Some(unknown) = asked.iter().find(|digit| !known(digit))
+        {
+            let names = understood::list(&machine.classes);
+            return Err(Error::Setting(format!("--classes: {unknown} is not one of the machine's classes {names}")));
+        }
         // mnist01 has no others than 0 and 1, and a machine fitted to numbers knows no classes.
         if self.classes.is_some() || self.data.as_os_str() == "mnist01" || machine.classes.is_empty() {
             return Ok(self.classes.unwrap_or_else(defaults::classes));
         }
-        let known = |digit: &u8| Classes::position(&machine.classes, &digit.to_string()).is_some();
         let digits: Vec<u8> = (0..=u8::MAX).filter(known).collect();
         digits.try_into().map_err(|_| {
-            let problem =
-                format!("the machine's classes {:?} are not two digits: name two by --classes", machine.classes);
-            Error::Setting(problem)
+            let names = understood::list(&machine.classes);
+            Error::Setting(format!("the machine's classes {names} are not two digits: name two by --classes"))
         })
     }
 
     fn images(&self, classes: [u8; 2], part: impl Fn(Split) -> Dataset) -> Result<Samples, Error> {
         let source = self.data.display().to_string();
-        if let Some(label) = &self.label {
-            return Err(Error::Setting(format!("--label {label}: {source} is no table")));
-        }
+        data_source::check_no_table(&self.table.told(), &source)?;
         let config = DataConfig { source, classes, train: None, test: None };
         let mut images = part(data_source::load(&config, self.data_dir.as_deref())?);
         if let Some(n) = self.n {
             images = images.first(n.get())?;
         }
-        // The first class is -1.
-        let labels = images.labels.iter().map(|&y| classes[usize::from(y > 0.0)].to_string()).collect();
-        Ok(Samples {
-            inputs: images.inputs,
-            labels,
-            features: Vec::new(),
-            shape: Shape::Image(images.shape),
-            source: self.data.clone(),
-            lines: Vec::new(),
-        })
+        Ok(Samples::of_pictures(images, classes, &self.data))
     }
 
-    fn table(&self, features: Option<usize>) -> Result<Samples, Error> {
+    fn table(&self, known: Option<&Known>) -> Result<Samples, Error> {
         if self.classes.is_some() {
             return Err(Error::Setting("--classes is for images: a table's labels name its classes".into()));
         }
-        let Table { mut inputs, mut labels, features, lines } =
-            Table::read(&self.data, self.label.as_deref(), features)?;
-        let n = self.n.map_or(inputs.nrows(), NonZeroUsize::get);
-        if n > inputs.nrows() {
-            return Err(Error::file(&self.data, format!("{} samples, but {n} are wanted", inputs.nrows())));
+        let samples = data_source::table(&self.data, &self.table.told(), known)?;
+        match self.n {
+            Some(n) => Ok(samples.first(n.get())?),
+            None => Ok(samples),
         }
-        inputs = inputs.slice_move(s![..n, ..]);
-        labels.truncate(n);
-        let shape = Shape::Flat(inputs.ncols());
-        Ok(Samples { inputs, labels, features, shape, source: self.data.clone(), lines })
+    }
+}
+
+/// LIBSVM's format has something before the features of samples without labels, too: 0 or -1 in all lines.
+fn forget_placeholders(samples: &mut Samples, classes: &[String]) {
+    let libsvm = samples.origin.form.as_ref().is_some_and(|form| matches!(form.format, Format::Libsvm { .. }));
+    let labels = &mut samples.target.labels;
+    for placeholder in ["0", "-1"].into_iter().filter(|label| libsvm && Classes::position(classes, label).is_none()) {
+        if !labels.is_empty() && labels.iter().all(|label| label.as_deref() == Some(placeholder)) {
+            labels.clear();
+            samples.origin.notes.push(format!("{placeholder} in all lines stands for no label"));
+        }
     }
 }

@@ -127,7 +127,7 @@ const MEMORY: u64 = 4 << 30;
 /// When anything asked for is impossible (nothing is written then), or when a file cannot be written.
 pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, Error> {
     let partial = check_places(places)?;
-    let data = data_source::load(&config.data, places.data.as_deref())?;
+    let data = data_source::open(&config.data, places.data.as_deref())?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
     let limit = if config.limit { Some(LimitKernel::new(&architecture, config.kind.limit())?) } else { None };
     if !config.widths.is_empty() && architecture.width().is_none() {

@@ -45,7 +45,7 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
         check_config(&places.run, config)?;
     }
     let device = crate::probe::open(config.backend, config.precision)?;
-    let data = data_source::load(&config.data, places.data.as_deref())?;
+    let data = data_source::open(&config.data, places.data.as_deref())?;
     check_labels(data.train.labels.view())?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
     if architecture.output_size() != 1 {

@@ -88,7 +88,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
         }
     }
     let device = crate::probe::open(config.backend, config.precision)?.autodiff();
-    let data = data_source::load(&config.data, places.data.as_deref())?;
+    let data = data_source::open(&config.data, places.data.as_deref())?;
     check_labels(data.train.labels.view())?;
     check_probes(config, &data)?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
