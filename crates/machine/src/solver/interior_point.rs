@@ -159,7 +159,8 @@ impl State {
         let far = gap.max(off);
         self.waited = if far < 0.5 * self.nearest { 0 } else { self.waited + 1 };
         self.nearest = self.nearest.min(far);
-        if far <= NEAR || !far.is_finite() || (far < 1e-6 && self.waited >= WAITS) {
+        // A value of 0, as at the start without a tube, has an infinite gap.
+        if far <= NEAR || far.is_nan() || off.is_infinite() || (far < 1e-6 && self.waited >= WAITS) {
             return false;
         }
 
@@ -167,9 +168,15 @@ impl State {
         let mut give = Array1::<f64>::zeros(n);
         self.sides.iter().zip(&stiffness).for_each(|(side, stiff)| give[side.sample] += 1.0 / stiff);
         let Some((root, factor)) = self.factor(&give) else { return false };
+        let kernel = self.kernel.as_slice().expect("made in the standard layout");
         let solve = |right: &Array1<f64>| {
-            let right = right.view().insert_axis(Axis(1));
-            factor.solve(right).column(0).to_owned()
+            let once = |right: &Array1<f64>| {
+                let right = right.view().insert_axis(Axis(1));
+                factor.solve(right).column(0).to_owned()
+            };
+            let found = once(right);
+            let left = right - &found - &(&product(kernel, (&found * &root).view()) * &root);
+            found + once(&left)
         };
         let constant = self.intercept.then(|| &solve(&root) * &root);
 
@@ -197,13 +204,30 @@ impl State {
                 shift = (change.sum() + alpha.sum()) / constant.sum();
                 change.scaled_add(-shift, constant);
             }
-            let slopes = product(self.kernel.as_slice().expect("made in the standard layout"), change.view());
-            let moves =
-                self.sides.iter().zip(&right).zip(&stiffness).zip(&goals).map(|(((side, right), stiff), goal)| {
-                    let x = (right - side.sign * (slopes[side.sample] + shift)) / stiff;
-                    let high = if side.bounded() { goal.1 + side.high / side.room * x } else { 0.0 };
-                    Move { x, low: goal.0 - side.low / side.x * x, high }
-                });
+            let slopes = product(kernel, change.view());
+            let bent = |k: usize| {
+                let side = &self.sides[k];
+                (right[k] - side.sign * (slopes[side.sample] + shift)) / stiffness[k]
+            };
+            let steps: Vec<f64> = (0..self.sides.len())
+                .map(|k| {
+                    let Side { sample: i, sign, .. } = self.sides[k];
+                    // Far from its bounds a side has next to no stiffness, and would make much of the slopes' rounding:
+                    // it takes what the other side leaves of the change.
+                    let twin = (0..2)
+                        .map(|other| (k + 2 * other).wrapping_sub(1))
+                        .find(|&other| self.sides.get(other).is_some_and(|side| side.sample == i));
+                    let softest = twin.is_none_or(|twin| (stiffness[k], k) < (stiffness[twin], twin));
+                    match softest && stiffness[k] < self.kernel[[i, i]] {
+                        true => sign * (change[i] - twin.map_or(0.0, |twin| self.sides[twin].sign * bent(twin))),
+                        false => bent(k),
+                    }
+                })
+                .collect();
+            let moves = self.sides.iter().zip(&goals).zip(steps).map(|((side, goal), x)| {
+                let high = if side.bounded() { goal.1 + side.high / side.room * x } else { 0.0 };
+                Move { x, low: goal.0 - side.low / side.x * x, high }
+            });
             (moves.collect(), shift)
         };
         let (predicted, _) = direction(0.0, &still);
