@@ -9,6 +9,7 @@ mod interior_point;
 mod newton;
 mod pivoted_cholesky;
 mod ridge;
+mod rounding;
 mod sequential_minimal_optimisation;
 mod solution;
 mod working_set;

@@ -3,7 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
-use super::interior_point::product;
+use super::rounding;
 use super::{Options, Solution, Stop};
 use crate::duality::Objectives;
 use crate::error::MachineError;
@@ -23,6 +23,7 @@ pub(super) fn solve(
 ) -> Result<Solution, MachineError> {
     let n = labels.len();
     let lambda = objective.lambda();
+    let problem = Problem { gram, labels, objective, options };
     let mut state = State { alpha: Array1::zeros(n), product: Array1::zeros(n), intercept: 0.0 };
     let mut value = state.value(labels, lambda);
     let mut best_gap = f64::INFINITY;
@@ -33,12 +34,8 @@ pub(super) fn solve(
         // What the optimality condition makes of the outputs is feasible for the dual whatever they are.
         let outputs = state.outputs();
         let alpha = Array1::from_iter((0..n).map(|i| -Logistic.derivative(outputs[i], labels[i]) / lambda));
-        let product = gram.dot(&alpha);
-        let objectives = Objectives::at(alpha.view(), product.view(), state.intercept, labels, &Logistic, objective);
-        // With an intercept the dual also wants the coefficients to sum to 0.
-        let unbalanced =
-            if options.intercept { (alpha.sum() * state.intercept).abs() / objectives.primal } else { 0.0 };
-        let gap = objectives.relative_gap().abs() + unbalanced;
+        let (product, objectives) = problem.assess(&alpha, gram.dot(&alpha), state.intercept);
+        let gap = objectives.relative_gap().abs();
         options.tell("Newton steps", iterations, gap);
         let stop = match () {
             () if gap <= options.tolerance => Some(Stop::Converged),
@@ -55,7 +52,7 @@ pub(super) fn solve(
                 return Ok(found);
             }
             // A large kernel makes much of the rounding of these coefficients, less of the step's own.
-            let (own, own_gap) = state.feasible(gram, labels, objective, options, iterations, stop);
+            let (own, own_gap) = state.feasible(&problem, iterations, stop);
             return Ok(if own_gap < gap || gap.is_nan() { own } else { found });
         }
 
@@ -141,26 +138,15 @@ impl State {
     }
 
     /// The coefficients as they are, cut to what the dual allows, and their relative gap.
-    fn feasible(
-        &self,
-        gram: ArrayView2<f64>,
-        labels: ArrayView1<f64>,
-        objective: Objective,
-        options: &Options,
-        iterations: usize,
-        stop: Stop,
-    ) -> (Solution, f64) {
-        let c = objective.c();
+    fn feasible(&self, problem: &Problem, iterations: usize, stop: Stop) -> (Solution, f64) {
+        let c = problem.objective.c();
         let cut = |(alpha, y): (&f64, &f64)| y * (y * alpha).clamp(0.0, c);
-        let coefficients: Array1<f64> = self.alpha.iter().zip(labels).map(cut).collect();
-        let gram = gram.as_standard_layout();
-        let product = product(gram.as_slice().expect("the standard layout is contiguous"), coefficients.view());
+        let coefficients: Array1<f64> = self.alpha.iter().zip(problem.labels).map(cut).collect();
+        let product = problem.gram.dot(&coefficients);
         let intercept = self.intercept;
-        let objectives = Objectives::at(coefficients.view(), product.view(), intercept, labels, &Logistic, objective);
-        let unbalanced =
-            if options.intercept { (coefficients.sum() * intercept).abs() / objectives.primal } else { 0.0 };
-        let gap = objectives.relative_gap().abs() + unbalanced;
-        let stop = if gap <= options.tolerance { Stop::Converged } else { stop };
+        let (product, objectives) = problem.assess(&coefficients, product, intercept);
+        let gap = objectives.relative_gap().abs();
+        let stop = if gap <= problem.options.tolerance { Stop::Converged } else { stop };
         let outputs = product + intercept;
         (Solution { coefficients, intercept, outputs, objectives, iterations, stop }, gap)
     }
@@ -172,6 +158,46 @@ impl State {
             product: mix(&self.product, &target.product),
             intercept: (1.0 - step) * self.intercept + step * target.intercept,
         }
+    }
+}
+
+/// What is solved.
+struct Problem<'a> {
+    gram: ArrayView2<'a, f64>,
+    labels: ArrayView1<'a, f64>,
+    objective: Objective,
+    options: &'a Options,
+}
+
+impl Problem<'_> {
+    /// `K alpha`, made anew where its rounding would show, and the objectives.
+    ///
+    /// With an intercept the dual wants coefficients that sum to 0. Moved there in proportion to the weights
+    /// `w_i = l''(g_i)` they lose `s b + s^2 / 2 (lambda / sum w + v^T K v)`, where `s` is their sum and
+    /// `v = w / sum w`, to second order.
+    fn assess(&self, alpha: &Array1<f64>, product: Array1<f64>, intercept: f64) -> (Array1<f64>, Objectives) {
+        let Self { gram, labels, objective, options } = *self;
+        let at = |product: &Array1<f64>| {
+            Objectives::at(alpha.view(), product.view(), intercept, labels, &Logistic, objective)
+        };
+        let (mut product, mut objectives) = (product.clone(), at(&product));
+        let errors = rounding::output_errors(gram, alpha.view(), intercept);
+        if rounding::doubtful(&errors, alpha.view(), objectives.primal, &Logistic, objective, options.tolerance) {
+            let gram = gram.as_standard_layout();
+            product = rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha.view());
+            objectives = at(&product);
+        }
+        if options.intercept && alpha.sum() != 0.0 {
+            let weight = |(g, &y): (&f64, &f64)| {
+                let p = -y * Logistic.derivative(g + intercept, y);
+                p * (1.0 - p)
+            };
+            let weights: Array1<f64> = product.iter().zip(labels).map(weight).collect();
+            let (sum, all) = (alpha.sum(), weights.sum());
+            let reach = weights.iter().zip(gram.diag()).map(|(w, k)| w * k.sqrt()).sum::<f64>() / all;
+            objectives.dual -= sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
+        }
+        (product, objectives)
     }
 }
 

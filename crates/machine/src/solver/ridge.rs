@@ -3,8 +3,8 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
-use super::{Options, Solution, Stop};
-use crate::check::{check_kernel, check_labels_for, check_outputs, rounding};
+use super::{Options, Solution, Stop, rounding};
+use crate::check::{check_kernel, check_labels_for, check_outputs, rounding as kernel_rounding};
 use crate::duality::Objectives;
 use crate::error::MachineError;
 use crate::loss::Squared;
@@ -60,8 +60,8 @@ impl Ridge {
         let jitter = 1e-12 * gram.diag().sum();
         let failed = |residual: f64| match added {
             0.0 => MachineError::Singular { residual, jitter },
-            added if added <= rounding(gram.diag()) => {
-                MachineError::BelowRounding { added, rounding: rounding(gram.diag()) }
+            added if added <= kernel_rounding(gram.diag()) => {
+                MachineError::BelowRounding { added, rounding: kernel_rounding(gram.diag()) }
             }
             added => MachineError::NoFactor { added },
         };
@@ -76,6 +76,13 @@ impl Ridge {
             ones = &ones + &factor.solve((1.0 - apply(&ones)).view());
             intercepts = alpha.sum_axis(Axis(0)) / ones.sum();
             alpha = &alpha - &(&ones * &intercepts);
+            // Labels that are all the same want nothing but the intercept: what was found instead is rounding.
+            for (j, labels) in targets.columns().into_iter().enumerate() {
+                if labels.iter().all(|&y| y == labels[0]) {
+                    alpha.column_mut(j).fill(0.0);
+                    intercepts[j] = labels[0];
+                }
+            }
         }
         let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
         let residual =
@@ -100,8 +107,19 @@ pub(super) fn solve(
     let products = gram.dot(&ridge.coefficients);
     let columns = ridge.coefficients.columns().into_iter().zip(products.columns()).zip(&ridge.intercepts);
     let solution = |(((alpha, product), &intercept), labels): (((ArrayView1<f64>, ArrayView1<f64>), _), _)| {
+        let mut product = product.to_owned();
         let objectives = if objective.lambda() > 0.0 {
-            Objectives::at(alpha, product, intercept, labels, &Squared, objective)
+            let at =
+                |product: &Array1<f64>| Objectives::at(alpha, product.view(), intercept, labels, &Squared, objective);
+            let objectives = at(&product);
+            let errors = rounding::output_errors(gram, alpha, intercept);
+            if rounding::doubtful(&errors, alpha, objectives.primal, &Squared, objective, options.tolerance) {
+                let gram = gram.as_standard_layout();
+                product = rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha);
+                at(&product)
+            } else {
+                objectives
+            }
         } else {
             // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
             let half_norm = alpha.dot(&product) / 2.0;
