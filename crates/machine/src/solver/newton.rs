@@ -30,11 +30,13 @@ pub(super) fn solve(
     // Steps in a row that gained nothing that the objective's digits show.
     let mut idle = 0;
     let most = options.max_iterations.min(LIMIT);
+    // Whether steps are made with twice the digits, once rounding has ended those without.
+    let mut careful = false;
     for iterations in 0.. {
         // What the optimality condition makes of the outputs is feasible for the dual whatever they are.
         let outputs = state.outputs();
         let alpha = Array1::from_iter((0..n).map(|i| -Logistic.derivative(outputs[i], labels[i]) / lambda));
-        let (product, objectives) = problem.assess(&alpha, gram.dot(&alpha), state.intercept);
+        let (outputs, objectives) = problem.assess(&alpha, gram.dot(&alpha), state.intercept);
         let gap = objectives.relative_gap().abs();
         options.tell("Newton steps", iterations, gap);
         let stop = match () {
@@ -45,8 +47,12 @@ pub(super) fn solve(
             () => None,
         };
         best_gap = best_gap.min(gap);
-        if let Some(stop) = stop {
-            let (intercept, outputs) = (state.intercept, product + state.intercept);
+        if stop == Some(Stop::Rounding) && !careful {
+            (careful, idle, best_gap) = (true, 0, f64::INFINITY);
+            state.product = times(gram, state.alpha.view());
+            value = state.value(labels, lambda);
+        } else if let Some(stop) = stop {
+            let intercept = state.intercept;
             let found = Solution { coefficients: alpha, intercept, outputs, objectives, iterations, stop };
             if stop == Stop::Converged {
                 return Ok(found);
@@ -56,7 +62,7 @@ pub(super) fn solve(
             return Ok(if own_gap < gap || gap.is_nan() { own } else { found });
         }
 
-        let target = state.newton(gram, labels, lambda, options.intercept)?;
+        let target = state.newton(&problem, careful)?;
         let tried = (0..=HALVINGS).map(|halvings| state.towards(&target, 0.5_f64.powi(halvings))).find_map(|next| {
             let next_value = next.value(labels, lambda);
             (next_value <= value).then_some((next, next_value))
@@ -105,13 +111,9 @@ impl State {
     }
 
     /// Where a full Newton step goes.
-    fn newton(
-        &self,
-        gram: ArrayView2<f64>,
-        labels: ArrayView1<f64>,
-        lambda: f64,
-        intercept: bool,
-    ) -> Result<Self, MachineError> {
+    fn newton(&self, problem: &Problem, careful: bool) -> Result<Self, MachineError> {
+        let Problem { gram, labels, objective, options } = *problem;
+        let lambda = objective.lambda();
         let outputs = self.outputs();
         // With p = 1/(1 + exp(m)) at the margin m: l' = -y p and l'' = p (1 - p).
         let p = Array1::from_iter(outputs.iter().zip(labels).map(|(&g, &y)| -y * Logistic.derivative(g, y)));
@@ -124,17 +126,27 @@ impl State {
             (p[i] * other).sqrt().max(1e-50)
         }));
         let factor = factor(gram, &root, lambda)?;
-        let solve = |right: Array1<f64>| &factor.solve((&root * &right).insert_axis(Axis(1)).view()).column(0) * &root;
+        let solve = |right: Array1<f64>| {
+            let right = &root * &right;
+            let once = |right: &Array1<f64>| factor.solve(right.view().insert_axis(Axis(1))).column(0).to_owned();
+            let mut found = once(&right);
+            if careful {
+                let image = &times(gram, (&found * &root).view()) * &root;
+                found = &found + &once(&(&right - &(&found * lambda) - &image));
+            }
+            found * &root
+        };
 
         let slopes = &labels * &p;
         let mut alpha = solve(&outputs + &(&slopes / &(&root * &root)));
         let mut b = 0.0;
-        if intercept {
+        if options.intercept {
             let ones = solve(Array1::ones(labels.len()));
             b = alpha.sum() / ones.sum();
             alpha = &alpha - &(&ones * b);
         }
-        Ok(Self { product: gram.dot(&alpha), alpha, intercept: b })
+        let product = if careful { times(gram, alpha.view()) } else { gram.dot(&alpha) };
+        Ok(Self { product, alpha, intercept: b })
     }
 
     /// The coefficients as they are, cut to what the dual allows, and their relative gap.
@@ -144,10 +156,9 @@ impl State {
         let coefficients: Array1<f64> = self.alpha.iter().zip(problem.labels).map(cut).collect();
         let product = problem.gram.dot(&coefficients);
         let intercept = self.intercept;
-        let (product, objectives) = problem.assess(&coefficients, product, intercept);
+        let (outputs, objectives) = problem.assess(&coefficients, product, intercept);
         let gap = objectives.relative_gap().abs();
         let stop = if gap <= problem.options.tolerance { Stop::Converged } else { stop };
-        let outputs = product + intercept;
         (Solution { coefficients, intercept, outputs, objectives, iterations, stop }, gap)
     }
 
@@ -170,7 +181,7 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// `K alpha`, made anew where its rounding would show, and the objectives.
+    /// The outputs, made anew where the rounding of `K alpha` would show, and the objectives.
     ///
     /// With an intercept the dual wants coefficients that sum to 0. Moved there in proportion to the weights
     /// `w_i = l''(g_i)` they lose `s b + s^2 / 2 (lambda / sum w + v^T K v)`, where `s` is their sum and
@@ -180,25 +191,31 @@ impl Problem<'_> {
         let at = |product: &Array1<f64>| {
             Objectives::at(alpha.view(), product.view(), intercept, labels, &Logistic, objective)
         };
-        let (mut product, mut objectives) = (product.clone(), at(&product));
+        let (mut outputs, mut objectives) = (&product + intercept, at(&product));
         let errors = rounding::output_errors(gram, alpha.view(), intercept);
         if rounding::doubtful(&errors, alpha.view(), objectives.primal, &Logistic, objective, options.tolerance) {
-            let gram = gram.as_standard_layout();
-            product = rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha.view());
-            objectives = at(&product);
+            (outputs, objectives) = rounding::assess(gram, alpha.view(), intercept, labels, &Logistic, objective);
         }
         if options.intercept && alpha.sum() != 0.0 {
-            let weight = |(g, &y): (&f64, &f64)| {
-                let p = -y * Logistic.derivative(g + intercept, y);
+            let weight = |(z, &y): (&f64, &f64)| {
+                let p = -y * Logistic.derivative(*z, y);
                 p * (1.0 - p)
             };
-            let weights: Array1<f64> = product.iter().zip(labels).map(weight).collect();
+            let weights: Array1<f64> = outputs.iter().zip(labels).map(weight).collect();
             let (sum, all) = (alpha.sum(), weights.sum());
             let reach = weights.iter().zip(gram.diag()).map(|(w, k)| w * k.sqrt()).sum::<f64>() / all;
-            objectives.dual -= sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
+            let lost = sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
+            // That of no coefficients is 0.
+            objectives.dual = (objectives.dual - lost).max(0.0);
         }
-        (product, objectives)
+        (outputs, objectives)
     }
+}
+
+/// `K alpha`, as if summed with twice the digits.
+fn times(gram: ArrayView2<f64>, alpha: ArrayView1<f64>) -> Array1<f64> {
+    let gram = gram.as_standard_layout();
+    rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha)
 }
 
 /// The factor of `lambda I + W^1/2 K W^1/2`, with more on the diagonal where rounding left it indefinite: the step is

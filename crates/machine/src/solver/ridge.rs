@@ -58,14 +58,14 @@ impl Ridge {
         let mut matrix = gram.to_owned();
         matrix.diag_mut().mapv_inplace(|value| value + added);
         let jitter = 1e-12 * gram.diag().sum();
-        let failed = |residual: f64| match added {
+        let failed = |residual: f64, definite: bool| match added {
             0.0 => MachineError::Singular { residual, jitter },
-            added if added <= kernel_rounding(gram.diag()) => {
+            added if definite || added <= kernel_rounding(gram.diag()) => {
                 MachineError::BelowRounding { added, rounding: kernel_rounding(gram.diag()) }
             }
             added => MachineError::NoFactor { added },
         };
-        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY))?;
+        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY, false))?;
         let apply = |alpha: &Array2<f64>| gram.dot(alpha) + &(alpha * added);
 
         let mut alpha = factor.solve(targets);
@@ -89,7 +89,7 @@ impl Ridge {
             norm(&(&targets - &apply(&alpha) - &intercepts)) / norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
         // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
         if residual.is_nan() || residual > INTERPOLATES {
-            return Err(failed(residual));
+            return Err(failed(residual, true));
         }
         check_outputs(alpha.view())?;
         Ok(Self { coefficients: alpha, intercepts })
@@ -107,18 +107,16 @@ pub(super) fn solve(
     let products = gram.dot(&ridge.coefficients);
     let columns = ridge.coefficients.columns().into_iter().zip(products.columns()).zip(&ridge.intercepts);
     let solution = |(((alpha, product), &intercept), labels): (((ArrayView1<f64>, ArrayView1<f64>), _), _)| {
-        let mut product = product.to_owned();
+        let mut outputs = &product + intercept;
         let objectives = if objective.lambda() > 0.0 {
-            let at =
-                |product: &Array1<f64>| Objectives::at(alpha, product.view(), intercept, labels, &Squared, objective);
-            let objectives = at(&product);
+            let found = Objectives::at(alpha, product, intercept, labels, &Squared, objective);
             let errors = rounding::output_errors(gram, alpha, intercept);
-            if rounding::doubtful(&errors, alpha, objectives.primal, &Squared, objective, options.tolerance) {
-                let gram = gram.as_standard_layout();
-                product = rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha);
-                at(&product)
+            if rounding::doubtful(&errors, alpha, found.primal, &Squared, objective, options.tolerance) {
+                let (precise, found) = rounding::assess(gram, alpha, intercept, labels, &Squared, objective);
+                outputs = precise;
+                found
             } else {
-                objectives
+                found
             }
         } else {
             // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
@@ -126,7 +124,7 @@ pub(super) fn solve(
             Objectives { primal: half_norm, dual: labels.dot(&alpha) - half_norm }
         };
         let stop = if objectives.relative_gap().abs() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
-        let (coefficients, outputs) = (alpha.to_owned(), &product + intercept);
+        let coefficients = alpha.to_owned();
         Solution { coefficients, intercept, outputs, objectives, iterations: 1, stop }
     };
     Ok(columns.zip(targets.columns()).map(solution).collect())

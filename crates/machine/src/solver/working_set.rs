@@ -93,7 +93,7 @@ pub(super) fn solve(
             outputs = rounding::product(rows, alpha.view());
             let slopes = Slopes::new(problem, &alpha, &outputs, labels, options.intercept);
             let intercept = if options.intercept { -slopes.centre(&alpha) } else { 0.0 };
-            found = machine.at(alpha.clone(), outputs.clone(), intercept);
+            found = machine.assessed(gram.view(), alpha.clone(), outputs.clone(), intercept);
         }
         let gap = found.gap();
         stalled = if gap < 0.5 * lowest { 0 } else { stalled + 1 };
@@ -101,7 +101,7 @@ pub(super) fn solve(
         if gap <= options.tolerance {
             break (found, Stop::Converged);
         }
-        let scaled = machine.scaled(gram.view(), &found);
+        let scaled = machine.scaled(gram.view(), &found, options.tolerance);
         best = [best, Some(found), scaled].into_iter().flatten().min_by(|a, b| a.gap().total_cmp(&b.gap()));
         if iterations >= most || stalled >= STALLED {
             let best = best.expect("one was found just now");
@@ -124,7 +124,7 @@ pub(super) fn solve(
             active = (0..n).collect();
         }
     };
-    let outputs = found.product + found.intercept;
+    let outputs = found.outputs;
     let margin = labels.iter().zip(&outputs).map(|(y, g)| y * g).fold(f64::INFINITY, f64::min);
     if objective.lambda() == 0.0 && !(margin > 0.0) {
         return Err(MachineError::NotSeparable { margin, iterations });
@@ -148,6 +148,8 @@ struct Candidate {
     /// `K alpha`.
     product: Array1<f64>,
     intercept: f64,
+    /// With the intercept.
+    outputs: Array1<f64>,
     objectives: Objectives,
 }
 
@@ -162,7 +164,19 @@ impl Candidate {
 impl Machine<'_> {
     fn at(&self, alpha: Array1<f64>, product: Array1<f64>, intercept: f64) -> Candidate {
         let objectives = self.objectives(&alpha, &product, intercept);
-        Candidate { alpha, product, intercept, objectives }
+        let outputs = &product + intercept;
+        Candidate { alpha, product, intercept, outputs, objectives }
+    }
+
+    /// The same by sums that rounding does not spoil.
+    fn assessed(&self, gram: ArrayView2<f64>, alpha: Array1<f64>, product: Array1<f64>, intercept: f64) -> Candidate {
+        let (outputs, objectives) =
+            rounding::assess(gram, alpha.view(), intercept, self.labels, self.loss, self.objective);
+        let objectives = match self.objective.lambda() > 0.0 {
+            true => objectives,
+            false => self.objectives(&alpha, &product, intercept),
+        };
+        Candidate { alpha, product, intercept, outputs, objectives }
     }
 
     /// Whether the rounding of its outputs hides how good it is.
@@ -193,7 +207,7 @@ impl Machine<'_> {
     /// A machine with the hinge loss that separates the classes, scaled so that it meets every margin. With a large `C`
     /// margins that are short by rounding cost much; where no coefficient is at its bound a larger `C` would change
     /// nothing.
-    fn scaled(&self, gram: ArrayView2<f64>, found: &Candidate) -> Option<Candidate> {
+    fn scaled(&self, gram: ArrayView2<f64>, found: &Candidate, tolerance: f64) -> Option<Candidate> {
         let hinge = self.problem.ridge == 0.0 && self.problem.epsilon == 0.0 && self.loss.labels() == Labels::Classes;
         if !hinge || self.objective.lambda() == 0.0 {
             return None;
@@ -209,16 +223,26 @@ impl Machine<'_> {
             return None;
         }
         // A little more, so that rounding does not leave them short.
-        let errors = rounding::output_errors(gram, found.alpha.view(), middle);
-        let scale = (1.0 + errors.iter().fold(8.0 * f64::EPSILON, |most: f64, error| most.max(*error))) / margin;
-        let alpha = &found.alpha * scale;
-        let inside = |i: usize| self.problem.lower[i] <= alpha[i] && alpha[i] <= self.problem.upper[i];
-        if !(0..alpha.len()).all(inside) {
-            return None;
+        let with = |more: f64| {
+            let scale = (1.0 + more) / margin;
+            let alpha = &found.alpha * scale;
+            let inside = |i: usize| self.problem.lower[i] <= alpha[i] && alpha[i] <= self.problem.upper[i];
+            let inside = (0..alpha.len()).all(inside);
+            inside.then(|| self.at(alpha, &found.product * scale, middle * scale))
+        };
+        let more = 8.0 * f64::EPSILON;
+        let first = with(more)?;
+        if !self.doubtful(gram, &first, tolerance) {
+            return Some(first);
         }
-        let gram = gram.as_standard_layout();
-        let product = rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha.view());
-        Some(self.at(alpha, product, middle * scale))
+        let whole = gram.as_standard_layout();
+        let rows = whole.as_slice().expect("the standard layout is contiguous");
+        let assessed = |found: Candidate| {
+            let product = rounding::product(rows, found.alpha.view());
+            self.assessed(whole.view(), found.alpha, product, found.intercept)
+        };
+        let tries = (0..6).map(|power| more * 32.0_f64.powi(power)).map_while(with).map(assessed);
+        tries.min_by(|a, b| a.gap().total_cmp(&b.gap()))
     }
 
     /// By an interior point method and Newton steps on what it finds: the best that rounding allows, and the steps taken.
@@ -239,9 +263,9 @@ impl Machine<'_> {
             let (mut alpha, taken) =
                 interior_point::minimise(&kernel, self.labels, self.problem, self.intercept, &mut watch);
             steps += taken;
-            let rough = self.assess(gram, &alpha);
+            let rough = self.assess(gram, &alpha, options.tolerance);
             steps += active_set::improve(&kernel, self.labels, self.problem, self.intercept, &mut alpha);
-            let fine = self.assess(gram, &alpha);
+            let fine = self.assess(gram, &alpha, options.tolerance);
             let all = best.into_iter().chain(rough).chain(fine);
             best = all.min_by(|a, b| a.gap().total_cmp(&b.gap()));
         }
@@ -249,7 +273,7 @@ impl Machine<'_> {
     }
 
     /// The best candidates with given coefficients.
-    fn assess(&self, gram: ArrayView2<f64>, alpha: &Array1<f64>) -> Vec<Candidate> {
+    fn assess(&self, gram: ArrayView2<f64>, alpha: &Array1<f64>, tolerance: f64) -> Vec<Candidate> {
         let rows = gram.as_slice().expect("made contiguous");
         let product = rounding::product(rows, alpha.view());
         let slopes = Slopes::new(self.problem, alpha, &product, self.labels, self.intercept);
@@ -260,8 +284,8 @@ impl Machine<'_> {
         };
         let mut all = Vec::new();
         for intercept in intercepts {
-            let found = self.at(alpha.clone(), product.clone(), intercept);
-            all.extend(self.scaled(gram, &found));
+            let found = self.assessed(gram, alpha.clone(), product.clone(), intercept);
+            all.extend(self.scaled(gram, &found, tolerance));
             all.push(found);
         }
         all
