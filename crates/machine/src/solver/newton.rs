@@ -204,10 +204,10 @@ impl Problem<'_> {
             let weights: Array1<f64> = outputs.iter().zip(labels).map(weight).collect();
             let (sum, all) = (alpha.sum(), weights.sum());
             let reach = weights.iter().zip(gram.diag()).map(|(w, k)| w * k.sqrt()).sum::<f64>() / all;
-            let lost = sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
-            // That of no coefficients is 0.
-            objectives.dual = (objectives.dual - lost).max(0.0);
+            objectives.dual -= sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
         }
+        // That of no coefficients is 0.
+        objectives.dual = objectives.dual.max(0.0);
         (outputs, objectives)
     }
 }

@@ -23,8 +23,17 @@ pub struct Ridge {
 /// Without regularisation, the largest `|K alpha - y| / |y|` that counts as an interpolation.
 const INTERPOLATES: f64 = 1e-6;
 
+/// With regularisation, the largest residual that coefficients of a large kernel may have for their own rounding: the
+/// duality gap, which goes with its square, tells more.
+const ROUNDED: f64 = 1e-3;
+
+/// The residual, of the labels, from which on a solution is refined with twice the digits, and how often at most.
+const FINE: f64 = 1e-10;
+const REFINEMENTS: usize = 4;
+
 impl Ridge {
-    /// Solves for targets `Y: [n, k]` by a Cholesky factorisation with one step of refinement. `lambda = 0` is kernel
+    /// Solves for targets `Y: [n, k]` by a Cholesky factorisation with one step of refinement,
+    /// and some more where regularisation is small beside the kernel. `lambda = 0` is kernel
     /// regression: the interpolation of smallest norm.
     ///
     /// # Errors
@@ -71,11 +80,35 @@ impl Ridge {
         let mut alpha = factor.solve(targets);
         alpha = &alpha + &factor.solve((&targets - &apply(&alpha)).view());
         let mut intercepts = Array1::zeros(targets.ncols());
-        if intercept {
-            let mut ones = factor.solve(Array2::ones((n, 1)).view());
-            ones = &ones + &factor.solve((1.0 - apply(&ones)).view());
+        let ones = intercept.then(|| {
+            let ones = factor.solve(Array2::ones((n, 1)).view());
+            &ones + &factor.solve((1.0 - apply(&ones)).view())
+        });
+        if let Some(ones) = &ones {
             intercepts = alpha.sum_axis(Axis(0)) / ones.sum();
-            alpha = &alpha - &(&ones * &intercepts);
+            alpha = &alpha - &(ones * &intercepts);
+        }
+        let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let size = norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
+        let mut left = &targets - &apply(&alpha) - &intercepts;
+        for _ in 0..REFINEMENTS {
+            if added == 0.0 || norm(&left) <= FINE * size {
+                break;
+            }
+            alpha = &alpha + &factor.solve(left.view());
+            if let Some(ones) = &ones {
+                let shift = alpha.sum_axis(Axis(0)) / ones.sum();
+                alpha = &alpha - &(ones * &shift);
+                intercepts += &shift;
+            }
+            left = &targets - &rounding::products(gram, alpha.view()) - &(&alpha * added) - &intercepts;
+        }
+        let residual = norm(&left) / size;
+        // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
+        if residual.is_nan() || residual > if added > 0.0 { ROUNDED } else { INTERPOLATES } {
+            return Err(failed(residual, true));
+        }
+        if intercept {
             // Labels that are all the same want nothing but the intercept: what was found instead is rounding.
             for (j, labels) in targets.columns().into_iter().enumerate() {
                 if labels.iter().all(|&y| y == labels[0]) {
@@ -83,13 +116,6 @@ impl Ridge {
                     intercepts[j] = labels[0];
                 }
             }
-        }
-        let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
-        let residual =
-            norm(&(&targets - &apply(&alpha) - &intercepts)) / norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
-        // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
-        if residual.is_nan() || residual > INTERPOLATES {
-            return Err(failed(residual, true));
         }
         check_outputs(alpha.view())?;
         Ok(Self { coefficients: alpha, intercepts })

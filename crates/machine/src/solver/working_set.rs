@@ -109,7 +109,8 @@ pub(super) fn solve(
             if best.gap() <= options.tolerance {
                 break (best, Stop::Converged);
             }
-            if iterations >= options.max_iterations || n > DENSE || best.gap() <= FINE {
+            let small = n <= DENSE && options.has(4 * (n * n) as u64);
+            if iterations >= options.max_iterations || best.gap() <= FINE || !small {
                 break (best, stop);
             }
             let (found, steps) = machine.dense(gram.view(), rows, options, iterations);
