@@ -365,3 +365,49 @@ fn the_example_of_a_ridge_classifier_works() {
     assert_eq!(json(widenet(folder.path(), &arguments))["task"], "two-classes");
     json(widenet(folder.path(), &["certify", "ridge.npz", "--n", "2", "--json"]));
 }
+
+#[test]
+fn badly_scaled_features_end_at_the_optimum() {
+    let reference: Value = serde_json::from_str(include_str!("reference/ill_conditioned.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for set in reference["sets"].as_array().unwrap() {
+        let (Some(inputs), labels) = (set["inputs"].as_array(), set["labels"].as_array().unwrap()) else { continue };
+        let mut csv = String::new();
+        for (row, label) in inputs.iter().zip(labels) {
+            row.as_array().unwrap().iter().for_each(|cell| write!(csv, "{cell},").unwrap());
+            writeln!(csv, "{}", if label == &Value::from(1.0) { "yes" } else { "no" }).unwrap();
+        }
+        std::fs::write(folder.path().join("t.csv"), csv).unwrap();
+        for case in set["cases"].as_array().unwrap() {
+            let c = case["c"].to_string();
+            let mut arguments = vec!["fit", "t.csv", "--arch", ARCH, "--force", "--json", "--c", &c];
+            arguments.extend(["--loss", case["loss"].as_str().unwrap()]);
+            if case["intercept"] == true {
+                arguments.push("--intercept");
+            }
+            let fitted = json(widenet(folder.path(), &arguments));
+            let found = &fitted["outputs"][0];
+            let gap = found["relative_gap"].as_f64().unwrap();
+            assert!(gap.abs() <= 1e-6 && found["stop"] != "IterationLimit", "{} {case}: {found}", set["name"]);
+            let off = found["primal"].as_f64().unwrap() / case["optimum"].as_f64().unwrap() - 1.0;
+            // As far as the kernel's own rounding lets both be known.
+            assert!(off.abs() <= 1e-3, "{} {case}: {found}", set["name"]);
+            if set["name"] == "logistic-income" {
+                assert_eq!((&found["stop"], &fitted["train"]["accuracy"]), (&"Converged".into(), &1.0.into()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_output_beyond_numbers_is_no_class() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "1,2,1\n3,4,-1\n").unwrap();
+    std::fs::write(folder.path().join("big.csv"), "1,2\n1e155,2\n").unwrap();
+    let fitted = widenet(folder.path(), &["fit", "a.csv", "--arch", ARCH, "--c", "1", "--out", "m.npz"]);
+    assert!(fitted.status.success(), "{}", String::from_utf8_lossy(&fitted.stderr));
+    let output = widenet(folder.path(), &["predict", "m.npz", "big.csv", "--out", "p.csv"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("sample 1"), "{text}");
+    assert!(!folder.path().join("p.csv").exists());
+}

@@ -164,10 +164,10 @@ impl Extremes {
     }
 }
 
-/// How much rounding may change the eigenvalues of a kernel `[n, n]` with a given diagonal: `n` units in the last place of
-/// its largest entry.
+/// How much rounding may change the eigenvalues of a kernel `[n, n]` with a given diagonal: `8 n` units in the last place
+/// of its largest entry, some for its own entries and some for a factorisation.
 pub(crate) fn rounding(diagonal: ArrayView1<f64>) -> f64 {
-    diagonal.len() as f64 * f64::EPSILON * diagonal.iter().fold(0.0, |most: f64, d| most.max(d.abs()))
+    8.0 * diagonal.len() as f64 * f64::EPSILON * diagonal.iter().fold(0.0, |most: f64, d| most.max(d.abs()))
 }
 
 /// The error for values `[n, k]` that are not finite: names the first sample.

@@ -10,10 +10,11 @@ use crate::objective::Objective;
 /// For coefficients `alpha`, outputs `g = K alpha` and the intercept `b`, with `l*` the loss's convex conjugate:
 ///
 /// - primal: `1/2 alpha^T K alpha + C sum_i l(g_i + b, y_i)`
-/// - dual: `-1/2 alpha^T K alpha - C sum_i l*(-alpha_i / C, y_i)`
+/// - dual: `-1/2 alpha^T K alpha - C sum_i l*(-alpha_i / C, y_i) - b sum_i alpha_i`
 ///
-/// No machine's primal is below any machine's dual (with an intercept: any whose coefficients sum to 0), and the optimum
-/// has both equal. Their difference therefore bounds the distance to the optimum.
+/// No machine's primal is below any machine's dual (with an intercept: any whose coefficients sum to 0, where the last
+/// term is 0; else it is what their sum is worth), and the optimum has both equal. Their difference therefore bounds the
+/// distance to the optimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Objectives {
     /// What is minimised.
@@ -36,7 +37,7 @@ impl Objectives {
         let sum = |term: &dyn Fn(usize) -> f64| (0..alpha.len()).map(term).sum::<f64>();
         let losses = sum(&|i| loss.value(outputs[i] + intercept, labels[i]));
         let conjugates = sum(&|i| loss.conjugate(-alpha[i] / c, labels[i]));
-        Self { primal: half_norm + c * losses, dual: -half_norm - c * conjugates }
+        Self { primal: half_norm + c * losses, dual: -half_norm - c * conjugates - intercept * alpha.sum() }
     }
 
     /// `(primal - dual) / |primal|`; 0 when both are 0.

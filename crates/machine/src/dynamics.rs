@@ -113,7 +113,8 @@ impl Descent {
         self.objective
     }
 
-    /// The outputs `g(x_j) = sum_i alpha_i K(x_j, x_i)`, `[m]`, given the kernel rows `K(x_j, x_i): [m, n]`.
+    /// The outputs `g(x_j) = sum_i alpha_i K(x_j, x_i)`, `[m]`, given the kernel rows `K(x_j, x_i): [m, n]`. Of a
+    /// descent that diverged they are not finite, and no error: the caller follows it to see that.
     pub fn outputs<T: Copy + Into<f64> + Send + Sync>(&self, kernel: ArrayView2<T>) -> Array1<f64> {
         let rows: Vec<usize> = (0..kernel.nrows()).collect();
         Array1::from_vec(rows_times(kernel, &rows, self.coefficients.view()))

@@ -6,6 +6,19 @@ pub enum MachineError {
     /// The regularisation is not a number >= 0.
     #[error("lambda_mean is {0}: it must be a finite number >= 0")]
     Lambda(f64),
+    /// The regularisation, or `C = 1 / lambda`, is beyond the range of numbers.
+    #[error(
+        "lambda_mean is {lambda_mean}: with {samples} samples, lambda or C = 1 / lambda is no longer a finite number"
+    )]
+    LambdaRange {
+        /// The regularisation of the mean form.
+        lambda_mean: f64,
+        /// Number of training samples.
+        samples: usize,
+    },
+    /// An objective that is NaN or infinite.
+    #[error("the objective is {0}: bring features and labels to one scale, or change the regularisation")]
+    Objective(f64),
     /// The width of the epsilon-insensitive loss is not a number >= 0.
     #[error("epsilon is {0}: it must be a finite number >= 0")]
     Epsilon(f64),

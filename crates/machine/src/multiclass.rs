@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, aview1};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Sigmoid;
+use crate::check::check_outputs;
 use crate::classes::{Classes, sign};
 use crate::duality::Objectives;
 use crate::error::MachineError;
@@ -166,6 +167,7 @@ pub fn calibrate(
     let mut sigmoids = Vec::new();
     for problem in Problem::all(classes, scheme) {
         let held_out = problem.held_out(gram, loss, objective, options, folds)?;
+        check_outputs(held_out.view())?;
         sigmoids.extend(
             held_out
                 .columns()

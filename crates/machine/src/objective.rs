@@ -34,7 +34,7 @@ impl Objective {
     ///
     /// # Errors
     ///
-    /// When `lambda_mean` is negative or not finite, or there are no samples.
+    /// When `lambda_mean` is negative or not finite, there are no samples, or `lambda` or `C` is not finite.
     pub fn new(lambda_mean: f64, samples: usize) -> Result<Self, MachineError> {
         if !(lambda_mean.is_finite() && lambda_mean >= 0.0) {
             return Err(MachineError::Lambda(lambda_mean));
@@ -42,7 +42,11 @@ impl Objective {
         if samples == 0 {
             return Err(MachineError::NoSamples);
         }
-        Ok(Self { lambda_mean, samples })
+        let objective = Self { lambda_mean, samples };
+        if !objective.lambda().is_finite() || (lambda_mean > 0.0 && !objective.c().is_finite()) {
+            return Err(MachineError::LambdaRange { lambda_mean, samples });
+        }
+        Ok(objective)
     }
 
     /// The regularisation of the mean form.
@@ -101,5 +105,8 @@ mod tests {
         assert!(Objective::new(f64::NAN, 3).is_err());
         assert_eq!(Objective::new(0.0, 0), Err(MachineError::NoSamples));
         assert_eq!(Objective::new(0.0, 1).unwrap().c(), f64::INFINITY);
+        for (lambda_mean, samples) in [(1e308, 2), (1e-310, 2)] {
+            assert_eq!(Objective::new(lambda_mean, samples), Err(MachineError::LambdaRange { lambda_mean, samples }));
+        }
     }
 }

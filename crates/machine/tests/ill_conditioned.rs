@@ -74,6 +74,14 @@ fn solvers_end_at_the_optimum_of_others() {
             let objective = Objective::new(1.0 / (c * n as f64), n).unwrap();
             let options = Options { intercept: *intercept, ..Options::default() };
             let found = solve(gram.view(), labels.view(), config, objective, &options).unwrap();
+            eprintln!(
+                "{name} {loss} {c} {intercept} gap {:e} b {:e} primal {:e} {:e} most {:e}",
+                found.relative_gap(),
+                found.intercept,
+                found.objectives.primal,
+                found.objectives.primal / optimum - 1.0,
+                gram.diag().fold(0.0, |m: f64, v| m.max(*v))
+            );
             let what = format!("{name}, {loss}, C = {c}, intercept {intercept}");
             assert!(found.relative_gap().abs() <= 1e-6, "{what}: gap {:e}", found.relative_gap());
             assert_ne!(found.stop, Stop::IterationLimit, "{what}");

@@ -9,9 +9,10 @@ use widenet_machine::{
 /// Enough samples that work is shared.
 const N: usize = 600;
 
-fn kernel() -> (Array2<f64>, Array1<f64>) {
-    let x = Array2::from_shape_fn((N, 3), |(i, j)| ((7 * i + 13 * j + 1) as f64 * 0.618_034).sin());
-    let gram = Array2::from_shape_fn((N, N), |(i, j)| {
+/// `n` samples.
+fn kernel(n: usize) -> (Array2<f64>, Array1<f64>) {
+    let x = Array2::from_shape_fn((n, 3), |(i, j)| ((7 * i + 13 * j + 1) as f64 * 0.618_034).sin());
+    let gram = Array2::from_shape_fn((n, n), |(i, j)| {
         let distance: f64 = x.row(i).iter().zip(x.row(j)).map(|(a, b)| (a - b).powi(2)).sum();
         (-distance).exp() + if i == j { 1e-3 } else { 0.0 }
     });
@@ -83,12 +84,22 @@ fn everything(gram: &Array2<f64>, values: &Array1<f64>) -> Vec<(String, Vec<u64>
     all
 }
 
-#[test]
-fn results_do_not_depend_on_the_number_of_threads() {
-    let (gram, values) = kernel();
+/// What factorisations give where they are cut in more parts than there are threads.
+fn factored(gram: &Array2<f64>, values: &Array1<f64>) -> Vec<(String, Vec<u64>)> {
+    let objective = Objective::new(1e-3, values.len()).unwrap();
+    let signs = values.mapv(f64::signum);
+    let one = |(loss, labels): (LossConfig, &Array1<f64>)| {
+        let options = Options { intercept: true, ..Options::default() };
+        let found = solve(gram.view(), labels.view(), loss, objective, &options).unwrap();
+        (format!("{loss:?}"), found.coefficients.iter().chain(&found.outputs).map(|value| value.to_bits()).collect())
+    };
+    [(LossConfig::Squared, values), (LossConfig::Logistic, &signs)].map(one).into()
+}
+
+fn same(compute: impl Fn() -> Vec<(String, Vec<u64>)> + Sync) {
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| everything(&gram, &values))
+        pool.install(&compute)
     };
     let one = with(1);
     for threads in [2, 4] {
@@ -96,4 +107,12 @@ fn results_do_not_depend_on_the_number_of_threads() {
             assert!(*one == many, "{what} with {threads} threads");
         }
     }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let (gram, values) = kernel(N);
+    same(|| everything(&gram, &values));
+    let (gram, values) = kernel(2 * N);
+    same(|| factored(&gram, &values));
 }

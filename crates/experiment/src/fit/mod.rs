@@ -271,7 +271,9 @@ impl FitArgs {
         loss: LossConfig,
         objective: Objective,
     ) -> Result<Fitted, Error> {
-        let options = Options { intercept: self.intercept, watch: Some(crate::progress::solver), ..Options::default() };
+        let spare = |bytes| crate::memory::check(Backend::Flex, bytes, String::new).is_ok();
+        let watch = Some(crate::progress::solver as fn(&_));
+        let options = Options { intercept: self.intercept, watch, spare: Some(spare), ..Options::default() };
         let n = samples.inputs.nrows();
         if self.solver == Solver::ConjugateGradients {
             return self.fit_by_rows(samples, targets, kernel, loss, objective, &options);

@@ -28,7 +28,7 @@ impl Sigmoid {
         if most > 0.0 && most.is_finite() && !(1e-3..=1e6).contains(&most) {
             let scaled: Vec<f64> = decisions.iter().map(|z| z / most).collect();
             let Self { a, b } = Self::fit(&scaled, labels);
-            return Self { a: a / most, b };
+            return Self { a: (a / most).clamp(-f64::MAX, f64::MAX), b };
         }
         let positive = labels.iter().filter(|&&y| y > 0.0).count() as f64;
         let negative = labels.len() as f64 - positive;
@@ -76,7 +76,7 @@ impl Sigmoid {
         at
     }
 
-    /// `P(y = +1 | z)`.
+    /// `P(y = +1 | z)`: between 0 and 1 for every finite `z`, however large `a z` becomes.
     pub fn probability(self, z: f64) -> f64 {
         1.0 / (1.0 + (self.a * z + self.b).exp())
     }
@@ -116,6 +116,10 @@ mod tests {
                 (other.a * unit / one.a - 1.0).abs() < 1e-6 && (other.b - one.b).abs() < 1e-6,
                 "{unit:e} {other:?}"
             );
+        }
+        let tiny = Sigmoid::fit(&z.map(|z| z * 1e-310), &y);
+        for z in [-1e300, -1e-310, 0.0, 1e-310, 1e300] {
+            assert!((0.0..=1.0).contains(&tiny.probability(z)), "{tiny:?} at {z:e}");
         }
         let huge = Sigmoid::fit(&[-1e8, 1e8, 2e8], &[-1.0, 1.0, 1.0]);
         assert!(huge.probability(1e8).is_finite() && huge.probability(1e8) > 0.5);

@@ -218,6 +218,16 @@ mod tests {
         near(flow.coefficients(), &[1.0 / 6.0, -1.0 / 6.0 - 0.1]);
     }
 
+    /// Held by the regulariser near outputs of 0 by a kernel of 1e9, the flow is stiff: steps are some 1e-9 of a time of 1.
+    #[test]
+    fn a_flow_that_would_not_end_says_how_far_it_got() {
+        let (gram, labels) = (array![[1e9, 0.0], [0.0, 1.0]], array![1.0, -1.0]);
+        let mut flow = flow(&gram, &labels, LossConfig::Logistic, 1e9);
+        let error = flow.advance(1.0).unwrap_err();
+        assert!(matches!(error, MachineError::Steps { reached, duration: 1.0, .. } if reached < 1.0), "{error}");
+        assert_eq!(flow.time(), 0.0);
+    }
+
     #[test]
     fn bad_values_are_told() {
         let (gram, labels) = (Array2::eye(2), array![1.0, -1.0]);

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 use super::box_dual::{BoxDual, slope_down, slope_up};
 use super::cholesky::Cholesky;
-use super::interior_point::product;
+use super::rounding::product;
 
 /// Steps after which it is left where it is, beside one for every so many samples.
 const LIMIT: usize = 60;

@@ -1,10 +1,10 @@
 //! A primal-dual interior point method for the box dual: a few dense factorisations, however ill-conditioned the kernel.
 
-use faer::traits::pulp::Arch;
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 use super::box_dual::BoxDual;
 use super::cholesky::Cholesky;
+use super::rounding::product;
 
 /// Iterations after which it is left where it is; it takes 15 to 40.
 const LIMIT: usize = 100;
@@ -13,7 +13,7 @@ const LIMIT: usize = 100;
 const NEAR: f64 = 1e-14;
 
 /// Iterations without halving what is left after which it is rounding.
-const WAITS: usize = 8;
+const WAITS: usize = 6;
 
 /// How much of the way to the nearest bound a step takes at most.
 const SHARE: f64 = 0.995;
@@ -85,6 +85,7 @@ pub(super) fn minimise(
             }
         }
     }
+    state.centre();
     let mut taken = 0;
     while taken < LIMIT && state.step(&mut |gap| watch(taken, gap)) {
         taken += 1;
@@ -125,6 +126,26 @@ impl State {
         alpha
     }
 
+    /// Where every side has two bounds, starts amid them with multipliers that fit the slopes and are alike: from there
+    /// steps are long, however unlike the samples' scales.
+    fn centre(&mut self) {
+        if !self.sides.iter().all(Side::bounded) {
+            return;
+        }
+        self.sides.iter_mut().for_each(|side| (side.x, side.room) = (side.range / 2.0, side.range / 2.0));
+        let slopes = self.slopes();
+        let most = slopes.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
+        for (side, slope) in self.sides.iter_mut().zip(slopes) {
+            (side.low, side.high) = (2.0 * most + slope / 2.0, 2.0 * most - slope / 2.0);
+        }
+    }
+
+    /// The slopes of the objective in each `x`, with the multiplier of the sum.
+    fn slopes(&self) -> Vec<f64> {
+        let outputs = product(self.kernel.as_slice().expect("made in the standard layout"), self.alpha().view());
+        self.sides.iter().map(|side| side.sign * (outputs[side.sample] + self.shift) + side.cost).collect()
+    }
+
     /// The mean product of bounds and multipliers, of `sides` moved by `share` of `moves`.
     fn complementarity(&self, moves: &[Move], share: f64) -> f64 {
         let (mut sum, mut count) = (0.0, 0.0);
@@ -144,11 +165,8 @@ impl State {
         let n = self.kernel.nrows();
         let alpha = self.alpha();
         let outputs = product(self.kernel.as_slice().expect("made in the standard layout"), alpha.view());
-        let residual: Vec<f64> = self
-            .sides
-            .iter()
-            .map(|side| side.sign * (outputs[side.sample] + self.shift) + side.cost - side.low + side.high)
-            .collect();
+        let slope = |side: &Side| side.sign * (outputs[side.sample] + self.shift) + side.cost;
+        let residual: Vec<f64> = self.sides.iter().map(|side| slope(side) - side.low + side.high).collect();
         let still = vec![Move::default(); self.sides.len()];
         let mean = self.complementarity(&still, 0.0);
         let value = alpha.dot(&outputs) / 2.0 + self.sides.iter().map(|side| side.cost * side.x).sum::<f64>();
@@ -159,7 +177,12 @@ impl State {
         let far = gap.max(off);
         self.waited = if far < 0.5 * self.nearest { 0 } else { self.waited + 1 };
         self.nearest = self.nearest.min(far);
-        if far <= NEAR || !far.is_finite() || (far < 1e-6 && self.waited >= WAITS) {
+        // A value of 0, as at the start without a tube, has an infinite gap.
+        if far <= NEAR || far.is_nan() || off.is_infinite() {
+            return false;
+        }
+        // What is left of the slopes is rounding.
+        if self.waited >= WAITS && (far < 1e-6 || gap <= NEAR) {
             return false;
         }
 
@@ -167,9 +190,15 @@ impl State {
         let mut give = Array1::<f64>::zeros(n);
         self.sides.iter().zip(&stiffness).for_each(|(side, stiff)| give[side.sample] += 1.0 / stiff);
         let Some((root, factor)) = self.factor(&give) else { return false };
+        let kernel = self.kernel.as_slice().expect("made in the standard layout");
         let solve = |right: &Array1<f64>| {
-            let right = right.view().insert_axis(Axis(1));
-            factor.solve(right).column(0).to_owned()
+            let once = |right: &Array1<f64>| {
+                let right = right.view().insert_axis(Axis(1));
+                factor.solve(right).column(0).to_owned()
+            };
+            let found = once(right);
+            let left = right - &found - &(&product(kernel, (&found * &root).view()) * &root);
+            found + once(&left)
         };
         let constant = self.intercept.then(|| &solve(&root) * &root);
 
@@ -197,13 +226,30 @@ impl State {
                 shift = (change.sum() + alpha.sum()) / constant.sum();
                 change.scaled_add(-shift, constant);
             }
-            let slopes = product(self.kernel.as_slice().expect("made in the standard layout"), change.view());
-            let moves =
-                self.sides.iter().zip(&right).zip(&stiffness).zip(&goals).map(|(((side, right), stiff), goal)| {
-                    let x = (right - side.sign * (slopes[side.sample] + shift)) / stiff;
-                    let high = if side.bounded() { goal.1 + side.high / side.room * x } else { 0.0 };
-                    Move { x, low: goal.0 - side.low / side.x * x, high }
-                });
+            let slopes = product(kernel, change.view());
+            let bent = |k: usize| {
+                let side = &self.sides[k];
+                (right[k] - side.sign * (slopes[side.sample] + shift)) / stiffness[k]
+            };
+            let steps: Vec<f64> = (0..self.sides.len())
+                .map(|k| {
+                    let Side { sample: i, sign, .. } = self.sides[k];
+                    // Far from its bounds a side has next to no stiffness, and would make much of the slopes' rounding:
+                    // it takes what the other side leaves of the change.
+                    let twin = (0..2)
+                        .map(|other| (k + 2 * other).wrapping_sub(1))
+                        .find(|&other| self.sides.get(other).is_some_and(|side| side.sample == i));
+                    let softest = twin.is_none_or(|twin| (stiffness[k], k) < (stiffness[twin], twin));
+                    match softest && stiffness[k] < self.kernel[[i, i]] {
+                        true => sign * (change[i] - twin.map_or(0.0, |twin| self.sides[twin].sign * bent(twin))),
+                        false => bent(k),
+                    }
+                })
+                .collect();
+            let moves = self.sides.iter().zip(&goals).zip(steps).map(|((side, goal), x)| {
+                let high = if side.bounded() { goal.1 + side.high / side.room * x } else { 0.0 };
+                Move { x, low: goal.0 - side.low / side.x * x, high }
+            });
             (moves.collect(), shift)
         };
         let (predicted, _) = direction(0.0, &still);
@@ -252,46 +298,4 @@ impl State {
         });
         (share * nearest).min(1.0)
     }
-}
-
-/// `K alpha` for `K: [n, n]` row by row, as if summed with twice the digits (Ogita, Rump and Oishi, "Accurate sum and
-/// dot product", 2005): large terms may cancel.
-pub(super) fn product(rows: &[f64], alpha: ArrayView1<f64>) -> Array1<f64> {
-    let alpha = alpha.to_vec();
-    let one = |row: &[f64]| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || dot(row, &alpha),
-        )
-    };
-    rows.chunks(alpha.len().max(1)).map(one).collect()
-}
-
-#[inline(always)]
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Four sums side by side, each with what rounding took from it.
-    let (mut sums, mut lost) = ([0.0; 4], [0.0; 4]);
-    let mut add = |lane: usize, a: f64, b: f64| {
-        let term = a * b;
-        let sum = sums[lane] + term;
-        let back = sum - sums[lane];
-        let off = (sums[lane] - (sum - back)) + (term - back);
-        lost[lane] += off + a.mul_add(b, -term);
-        sums[lane] = sum;
-    };
-    let (a, rest_a) = a.as_chunks::<4>();
-    let (b, rest_b) = b.as_chunks::<4>();
-    for (a, b) in a.iter().zip(b) {
-        (0..4).for_each(|lane| add(lane, a[lane], b[lane]));
-    }
-    rest_a.iter().zip(rest_b).for_each(|(&a, &b)| add(0, a, b));
-    // The sums themselves may cancel.
-    let (mut sum, mut rest) = (0.0, lost.iter().sum::<f64>());
-    for part in sums {
-        let next = sum + part;
-        let back = next - sum;
-        rest += (sum - (next - back)) + (part - back);
-        sum = next;
-    }
-    sum + rest
 }

@@ -9,6 +9,7 @@ mod interior_point;
 mod newton;
 mod pivoted_cholesky;
 mod ridge;
+mod rounding;
 mod sequential_minimal_optimisation;
 mod solution;
 mod working_set;
@@ -37,6 +38,9 @@ pub struct Options {
     pub max_iterations: usize,
     /// Who is told now and then how far a solver is.
     pub watch: Option<fn(&Progress)>,
+    /// Who is asked whether there are so many bytes more, before a solver takes four times the kernel's memory in addition
+    /// to it (see [`solve`]); without an answer it does. Where there are not, it stops without.
+    pub spare: Option<fn(u64) -> bool>,
 }
 
 /// How far a solver is.
@@ -51,13 +55,18 @@ pub struct Progress {
 }
 
 impl Default for Options {
-    /// No intercept (the paper's footnote 1), a relative gap of 1e-8, at most 10^8 steps, nobody told.
+    /// No intercept (the paper's footnote 1), a relative gap of 1e-8, at most 10^8 steps, nobody told or asked.
     fn default() -> Self {
-        Self { intercept: false, tolerance: 1e-8, max_iterations: 100_000_000, watch: None }
+        Self { intercept: false, tolerance: 1e-8, max_iterations: 100_000_000, watch: None, spare: None }
     }
 }
 
 impl Options {
+    /// Whether a solver may take so many numbers more.
+    fn has(&self, numbers: u64) -> bool {
+        self.spare.is_none_or(|spare| spare(numbers.saturating_mul(8)))
+    }
+
     /// Tells who watches.
     fn tell(&self, unit: &'static str, iterations: usize, relative_gap: f64) {
         if let Some(watch) = self.watch {
@@ -79,7 +88,7 @@ impl Options {
 /// Every solver ends. Steps on single coefficients (`O(n)` each) end after `100 000 + n^2 / 4`; where they have not
 /// converged then, or no longer get nearer, and there are at most 10 000 samples, an interior point method goes on from
 /// the start (at most 100 iterations) and Newton steps over the coefficients inside their bounds finish (at most 60),
-/// each `O(n^3)`; both twice with an intercept. Newton's method for the logistic loss ends after 200 iterations,
+/// each `O(n^3)` and with up to `4 n^2` numbers beside the kernel; both twice with an intercept. Newton's method for the logistic loss ends after 200 iterations,
 /// `O(n^3)` each. [`Solution::stop`] tells why a solver stopped, [`Solution::relative_gap`] how far it is, and
 /// [`Options::watch`] hears of it on the way.
 ///

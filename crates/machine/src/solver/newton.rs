@@ -3,7 +3,7 @@
 use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
-use super::interior_point::product;
+use super::rounding;
 use super::{Options, Solution, Stop};
 use crate::duality::Objectives;
 use crate::error::MachineError;
@@ -23,22 +23,21 @@ pub(super) fn solve(
 ) -> Result<Solution, MachineError> {
     let n = labels.len();
     let lambda = objective.lambda();
+    let problem = Problem { gram, labels, objective, options };
     let mut state = State { alpha: Array1::zeros(n), product: Array1::zeros(n), intercept: 0.0 };
     let mut value = state.value(labels, lambda);
     let mut best_gap = f64::INFINITY;
     // Steps in a row that gained nothing that the objective's digits show.
     let mut idle = 0;
     let most = options.max_iterations.min(LIMIT);
+    // Whether steps are made with twice the digits, once rounding has ended those without.
+    let mut careful = false;
     for iterations in 0.. {
         // What the optimality condition makes of the outputs is feasible for the dual whatever they are.
         let outputs = state.outputs();
         let alpha = Array1::from_iter((0..n).map(|i| -Logistic.derivative(outputs[i], labels[i]) / lambda));
-        let product = gram.dot(&alpha);
-        let objectives = Objectives::at(alpha.view(), product.view(), state.intercept, labels, &Logistic, objective);
-        // With an intercept the dual also wants the coefficients to sum to 0.
-        let unbalanced =
-            if options.intercept { (alpha.sum() * state.intercept).abs() / objectives.primal } else { 0.0 };
-        let gap = objectives.relative_gap().abs() + unbalanced;
+        let (outputs, objectives) = problem.assess(&alpha, gram.dot(&alpha), state.intercept);
+        let gap = objectives.relative_gap().abs();
         options.tell("Newton steps", iterations, gap);
         let stop = match () {
             () if gap <= options.tolerance => Some(Stop::Converged),
@@ -48,18 +47,22 @@ pub(super) fn solve(
             () => None,
         };
         best_gap = best_gap.min(gap);
-        if let Some(stop) = stop {
-            let (intercept, outputs) = (state.intercept, product + state.intercept);
+        if stop == Some(Stop::Rounding) && !careful {
+            (careful, idle, best_gap) = (true, 0, f64::INFINITY);
+            state.product = times(gram, state.alpha.view());
+            value = state.value(labels, lambda);
+        } else if let Some(stop) = stop {
+            let intercept = state.intercept;
             let found = Solution { coefficients: alpha, intercept, outputs, objectives, iterations, stop };
             if stop == Stop::Converged {
                 return Ok(found);
             }
             // A large kernel makes much of the rounding of these coefficients, less of the step's own.
-            let (own, own_gap) = state.feasible(gram, labels, objective, options, iterations, stop);
+            let (own, own_gap) = state.feasible(&problem, iterations, stop);
             return Ok(if own_gap < gap || gap.is_nan() { own } else { found });
         }
 
-        let target = state.newton(gram, labels, lambda, options.intercept)?;
+        let target = state.newton(&problem, careful)?;
         let tried = (0..=HALVINGS).map(|halvings| state.towards(&target, 0.5_f64.powi(halvings))).find_map(|next| {
             let next_value = next.value(labels, lambda);
             (next_value <= value).then_some((next, next_value))
@@ -108,13 +111,9 @@ impl State {
     }
 
     /// Where a full Newton step goes.
-    fn newton(
-        &self,
-        gram: ArrayView2<f64>,
-        labels: ArrayView1<f64>,
-        lambda: f64,
-        intercept: bool,
-    ) -> Result<Self, MachineError> {
+    fn newton(&self, problem: &Problem, careful: bool) -> Result<Self, MachineError> {
+        let Problem { gram, labels, objective, options } = *problem;
+        let lambda = objective.lambda();
         let outputs = self.outputs();
         // With p = 1/(1 + exp(m)) at the margin m: l' = -y p and l'' = p (1 - p).
         let p = Array1::from_iter(outputs.iter().zip(labels).map(|(&g, &y)| -y * Logistic.derivative(g, y)));
@@ -127,41 +126,39 @@ impl State {
             (p[i] * other).sqrt().max(1e-50)
         }));
         let factor = factor(gram, &root, lambda)?;
-        let solve = |right: Array1<f64>| &factor.solve((&root * &right).insert_axis(Axis(1)).view()).column(0) * &root;
+        let solve = |right: Array1<f64>| {
+            let right = &root * &right;
+            let once = |right: &Array1<f64>| factor.solve(right.view().insert_axis(Axis(1))).column(0).to_owned();
+            let mut found = once(&right);
+            if careful {
+                let image = &times(gram, (&found * &root).view()) * &root;
+                found = &found + &once(&(&right - &(&found * lambda) - &image));
+            }
+            found * &root
+        };
 
         let slopes = &labels * &p;
         let mut alpha = solve(&outputs + &(&slopes / &(&root * &root)));
         let mut b = 0.0;
-        if intercept {
+        if options.intercept {
             let ones = solve(Array1::ones(labels.len()));
             b = alpha.sum() / ones.sum();
             alpha = &alpha - &(&ones * b);
         }
-        Ok(Self { product: gram.dot(&alpha), alpha, intercept: b })
+        let product = if careful { times(gram, alpha.view()) } else { gram.dot(&alpha) };
+        Ok(Self { product, alpha, intercept: b })
     }
 
     /// The coefficients as they are, cut to what the dual allows, and their relative gap.
-    fn feasible(
-        &self,
-        gram: ArrayView2<f64>,
-        labels: ArrayView1<f64>,
-        objective: Objective,
-        options: &Options,
-        iterations: usize,
-        stop: Stop,
-    ) -> (Solution, f64) {
-        let c = objective.c();
+    fn feasible(&self, problem: &Problem, iterations: usize, stop: Stop) -> (Solution, f64) {
+        let c = problem.objective.c();
         let cut = |(alpha, y): (&f64, &f64)| y * (y * alpha).clamp(0.0, c);
-        let coefficients: Array1<f64> = self.alpha.iter().zip(labels).map(cut).collect();
-        let gram = gram.as_standard_layout();
-        let product = product(gram.as_slice().expect("the standard layout is contiguous"), coefficients.view());
+        let coefficients: Array1<f64> = self.alpha.iter().zip(problem.labels).map(cut).collect();
+        let product = problem.gram.dot(&coefficients);
         let intercept = self.intercept;
-        let objectives = Objectives::at(coefficients.view(), product.view(), intercept, labels, &Logistic, objective);
-        let unbalanced =
-            if options.intercept { (coefficients.sum() * intercept).abs() / objectives.primal } else { 0.0 };
-        let gap = objectives.relative_gap().abs() + unbalanced;
-        let stop = if gap <= options.tolerance { Stop::Converged } else { stop };
-        let outputs = product + intercept;
+        let (outputs, objectives) = problem.assess(&coefficients, product, intercept);
+        let gap = objectives.relative_gap().abs();
+        let stop = if gap <= problem.options.tolerance { Stop::Converged } else { stop };
         (Solution { coefficients, intercept, outputs, objectives, iterations, stop }, gap)
     }
 
@@ -173,6 +170,52 @@ impl State {
             intercept: (1.0 - step) * self.intercept + step * target.intercept,
         }
     }
+}
+
+/// What is solved.
+struct Problem<'a> {
+    gram: ArrayView2<'a, f64>,
+    labels: ArrayView1<'a, f64>,
+    objective: Objective,
+    options: &'a Options,
+}
+
+impl Problem<'_> {
+    /// The outputs, made anew where the rounding of `K alpha` would show, and the objectives.
+    ///
+    /// With an intercept the dual wants coefficients that sum to 0. Moved there in proportion to the weights
+    /// `w_i = l''(g_i)` they lose `s b + s^2 / 2 (lambda / sum w + v^T K v)`, where `s` is their sum and
+    /// `v = w / sum w`, to second order.
+    fn assess(&self, alpha: &Array1<f64>, product: Array1<f64>, intercept: f64) -> (Array1<f64>, Objectives) {
+        let Self { gram, labels, objective, options } = *self;
+        let at = |product: &Array1<f64>| {
+            Objectives::at(alpha.view(), product.view(), intercept, labels, &Logistic, objective)
+        };
+        let (mut outputs, mut objectives) = (&product + intercept, at(&product));
+        let errors = rounding::output_errors(gram, alpha.view(), intercept);
+        if rounding::doubtful(&errors, alpha.view(), objectives.primal, &Logistic, objective, options.tolerance) {
+            (outputs, objectives) = rounding::assess(gram, alpha.view(), intercept, labels, &Logistic, objective);
+        }
+        if options.intercept && alpha.sum() != 0.0 {
+            let weight = |(z, &y): (&f64, &f64)| {
+                let p = -y * Logistic.derivative(*z, y);
+                p * (1.0 - p)
+            };
+            let weights: Array1<f64> = outputs.iter().zip(labels).map(weight).collect();
+            let (sum, all) = (alpha.sum(), weights.sum());
+            let reach = weights.iter().zip(gram.diag()).map(|(w, k)| w * k.sqrt()).sum::<f64>() / all;
+            objectives.dual -= sum * sum / 2.0 * (objective.lambda() / all + reach * reach);
+        }
+        // That of no coefficients is 0.
+        objectives.dual = objectives.dual.max(0.0);
+        (outputs, objectives)
+    }
+}
+
+/// `K alpha`, as if summed with twice the digits.
+fn times(gram: ArrayView2<f64>, alpha: ArrayView1<f64>) -> Array1<f64> {
+    let gram = gram.as_standard_layout();
+    rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha)
 }
 
 /// The factor of `lambda I + W^1/2 K W^1/2`, with more on the diagonal where rounding left it indefinite: the step is

@@ -3,8 +3,8 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::cholesky::Cholesky;
-use super::{Options, Solution, Stop};
-use crate::check::{check_kernel, check_labels_for, check_outputs, rounding};
+use super::{Options, Solution, Stop, rounding};
+use crate::check::{check_kernel, check_labels_for, check_outputs, rounding as kernel_rounding};
 use crate::duality::Objectives;
 use crate::error::MachineError;
 use crate::loss::Squared;
@@ -23,8 +23,17 @@ pub struct Ridge {
 /// Without regularisation, the largest `|K alpha - y| / |y|` that counts as an interpolation.
 const INTERPOLATES: f64 = 1e-6;
 
+/// With regularisation, the largest residual that coefficients of a large kernel may have for their own rounding: the
+/// duality gap, which goes with its square, tells more.
+const ROUNDED: f64 = 1e-3;
+
+/// The residual, of the labels, from which on a solution is refined with twice the digits, and how often at most.
+const FINE: f64 = 1e-10;
+const REFINEMENTS: usize = 4;
+
 impl Ridge {
-    /// Solves for targets `Y: [n, k]` by a Cholesky factorisation with one step of refinement. `lambda = 0` is kernel
+    /// Solves for targets `Y: [n, k]` by a Cholesky factorisation with one step of refinement,
+    /// and some more where regularisation is small beside the kernel. `lambda = 0` is kernel
     /// regression: the interpolation of smallest norm.
     ///
     /// # Errors
@@ -58,31 +67,55 @@ impl Ridge {
         let mut matrix = gram.to_owned();
         matrix.diag_mut().mapv_inplace(|value| value + added);
         let jitter = 1e-12 * gram.diag().sum();
-        let failed = |residual: f64| match added {
+        let failed = |residual: f64, definite: bool| match added {
             0.0 => MachineError::Singular { residual, jitter },
-            added if added <= rounding(gram.diag()) => {
-                MachineError::BelowRounding { added, rounding: rounding(gram.diag()) }
+            added if definite || added <= kernel_rounding(gram.diag()) => {
+                MachineError::BelowRounding { added, rounding: kernel_rounding(gram.diag()) }
             }
             added => MachineError::NoFactor { added },
         };
-        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY))?;
+        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY, false))?;
         let apply = |alpha: &Array2<f64>| gram.dot(alpha) + &(alpha * added);
 
         let mut alpha = factor.solve(targets);
         alpha = &alpha + &factor.solve((&targets - &apply(&alpha)).view());
         let mut intercepts = Array1::zeros(targets.ncols());
-        if intercept {
-            let mut ones = factor.solve(Array2::ones((n, 1)).view());
-            ones = &ones + &factor.solve((1.0 - apply(&ones)).view());
+        let ones = intercept.then(|| {
+            let ones = factor.solve(Array2::ones((n, 1)).view());
+            &ones + &factor.solve((1.0 - apply(&ones)).view())
+        });
+        if let Some(ones) = &ones {
             intercepts = alpha.sum_axis(Axis(0)) / ones.sum();
-            alpha = &alpha - &(&ones * &intercepts);
+            alpha = &alpha - &(ones * &intercepts);
         }
         let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
-        let residual =
-            norm(&(&targets - &apply(&alpha) - &intercepts)) / norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
+        let size = norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
+        let mut left = &targets - &apply(&alpha) - &intercepts;
+        for _ in 0..REFINEMENTS {
+            if added == 0.0 || norm(&left) <= FINE * size {
+                break;
+            }
+            alpha = &alpha + &factor.solve(left.view());
+            if let Some(ones) = &ones {
+                let shift = alpha.sum_axis(Axis(0)) / ones.sum();
+                alpha = &alpha - &(ones * &shift);
+                intercepts += &shift;
+            }
+            left = &targets - &rounding::products(gram, alpha.view()) - &(&alpha * added) - &intercepts;
+        }
+        let residual = norm(&left) / size;
         // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
-        if residual.is_nan() || residual > INTERPOLATES {
-            return Err(failed(residual));
+        if residual.is_nan() || residual > if added > 0.0 { ROUNDED } else { INTERPOLATES } {
+            return Err(failed(residual, true));
+        }
+        if intercept {
+            // Labels that are all the same want nothing but the intercept: what was found instead is rounding.
+            for (j, labels) in targets.columns().into_iter().enumerate() {
+                if labels.iter().all(|&y| y == labels[0]) {
+                    alpha.column_mut(j).fill(0.0);
+                    intercepts[j] = labels[0];
+                }
+            }
         }
         check_outputs(alpha.view())?;
         Ok(Self { coefficients: alpha, intercepts })
@@ -100,15 +133,24 @@ pub(super) fn solve(
     let products = gram.dot(&ridge.coefficients);
     let columns = ridge.coefficients.columns().into_iter().zip(products.columns()).zip(&ridge.intercepts);
     let solution = |(((alpha, product), &intercept), labels): (((ArrayView1<f64>, ArrayView1<f64>), _), _)| {
+        let mut outputs = &product + intercept;
         let objectives = if objective.lambda() > 0.0 {
-            Objectives::at(alpha, product, intercept, labels, &Squared, objective)
+            let found = Objectives::at(alpha, product, intercept, labels, &Squared, objective);
+            let errors = rounding::output_errors(gram, alpha, intercept);
+            if rounding::doubtful(&errors, alpha, found.primal, &Squared, objective, options.tolerance) {
+                let (precise, found) = rounding::assess(gram, alpha, intercept, labels, &Squared, objective);
+                outputs = precise;
+                found
+            } else {
+                found
+            }
         } else {
             // The smallest norm that interpolates, and its dual y^T alpha - 1/2 |beta|^2.
             let half_norm = alpha.dot(&product) / 2.0;
             Objectives { primal: half_norm, dual: labels.dot(&alpha) - half_norm }
         };
         let stop = if objectives.relative_gap().abs() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
-        let (coefficients, outputs) = (alpha.to_owned(), &product + intercept);
+        let coefficients = alpha.to_owned();
         Solution { coefficients, intercept, outputs, objectives, iterations: 1, stop }
     };
     Ok(columns.zip(targets.columns()).map(solution).collect())

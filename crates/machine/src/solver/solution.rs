@@ -35,10 +35,14 @@ pub enum Stop {
 }
 
 impl Solution {
-    /// That coefficients and outputs are finite.
+    /// That coefficients, outputs and objective are finite.
     pub(crate) fn check(&self) -> Result<(), MachineError> {
         check_outputs(self.coefficients.view().insert_axis(Axis(1)))?;
-        check_outputs(self.outputs.view().insert_axis(Axis(1)))
+        check_outputs(self.outputs.view().insert_axis(Axis(1)))?;
+        match self.objectives.primal {
+            primal if primal.is_finite() => Ok(()),
+            primal => Err(MachineError::Objective(primal)),
+        }
     }
 
     /// The positions of the samples with a coefficient other than 0, ascending.

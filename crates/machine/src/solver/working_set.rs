@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::box_dual::{BoxDual, Working, slope_down, slope_up};
 use super::{
-    Options, Solution, Stop, active_set, dual_coordinate_descent, interior_point, sequential_minimal_optimisation,
+    Options, Solution, Stop, active_set, dual_coordinate_descent, interior_point, rounding,
+    sequential_minimal_optimisation,
 };
 use crate::duality::Objectives;
 use crate::error::MachineError;
@@ -87,14 +88,20 @@ pub(super) fn solve(
 
         let slopes = Slopes::new(problem, &alpha, &outputs, labels, options.intercept);
         let intercept = if options.intercept { -slopes.centre(&alpha) } else { 0.0 };
-        let found = machine.at(alpha.clone(), outputs.clone(), intercept);
+        let mut found = machine.at(alpha.clone(), outputs.clone(), intercept);
+        if machine.doubtful(gram.view(), &found, options.tolerance) {
+            outputs = rounding::product(rows, alpha.view());
+            let slopes = Slopes::new(problem, &alpha, &outputs, labels, options.intercept);
+            let intercept = if options.intercept { -slopes.centre(&alpha) } else { 0.0 };
+            found = machine.assessed(gram.view(), alpha.clone(), outputs.clone(), intercept);
+        }
         let gap = found.gap();
         stalled = if gap < 0.5 * lowest { 0 } else { stalled + 1 };
         lowest = lowest.min(gap);
         if gap <= options.tolerance {
             break (found, Stop::Converged);
         }
-        let scaled = machine.scaled(&found);
+        let scaled = machine.scaled(gram.view(), &found, options.tolerance);
         best = [best, Some(found), scaled].into_iter().flatten().min_by(|a, b| a.gap().total_cmp(&b.gap()));
         if iterations >= most || stalled >= STALLED {
             let best = best.expect("one was found just now");
@@ -102,10 +109,11 @@ pub(super) fn solve(
             if best.gap() <= options.tolerance {
                 break (best, Stop::Converged);
             }
-            if iterations >= options.max_iterations || n > DENSE || best.gap() <= FINE {
+            let small = n <= DENSE && options.has(4 * (n * n) as u64);
+            if iterations >= options.max_iterations || best.gap() <= FINE || !small {
                 break (best, stop);
             }
-            let (found, steps) = machine.dense(rows, options, iterations);
+            let (found, steps) = machine.dense(gram.view(), rows, options, iterations);
             iterations += steps;
             let best = if found.gap() < best.gap() { found } else { best };
             let stop = if best.gap() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
@@ -117,7 +125,7 @@ pub(super) fn solve(
             active = (0..n).collect();
         }
     };
-    let outputs = found.product + found.shift;
+    let outputs = found.outputs;
     let margin = labels.iter().zip(&outputs).map(|(y, g)| y * g).fold(f64::INFINITY, f64::min);
     if objective.lambda() == 0.0 && !(margin > 0.0) {
         return Err(MachineError::NotSeparable { margin, iterations });
@@ -138,19 +146,18 @@ struct Machine<'a> {
 /// Coefficients with an intercept, and how good they are.
 struct Candidate {
     alpha: Array1<f64>,
-    /// `K alpha`, or the same with a kernel that differs from it by what an intercept makes good.
+    /// `K alpha`.
     product: Array1<f64>,
-    /// What that kernel's outputs lack.
-    shift: f64,
-    /// The intercept with the kernel itself.
     intercept: f64,
+    /// With the intercept.
+    outputs: Array1<f64>,
     objectives: Objectives,
 }
 
 impl Candidate {
-    /// The relative gap; infinite where there is none.
+    /// The relative gap; infinite where there is none. Below 0 it is rounding, as much as above.
     fn gap(&self) -> f64 {
-        let gap = self.objectives.relative_gap();
+        let gap = self.objectives.relative_gap().abs();
         if gap.is_nan() { f64::INFINITY } else { gap }
     }
 }
@@ -158,7 +165,26 @@ impl Candidate {
 impl Machine<'_> {
     fn at(&self, alpha: Array1<f64>, product: Array1<f64>, intercept: f64) -> Candidate {
         let objectives = self.objectives(&alpha, &product, intercept);
-        Candidate { alpha, product, shift: intercept, intercept, objectives }
+        let outputs = &product + intercept;
+        Candidate { alpha, product, intercept, outputs, objectives }
+    }
+
+    /// The same by sums that rounding does not spoil.
+    fn assessed(&self, gram: ArrayView2<f64>, alpha: Array1<f64>, product: Array1<f64>, intercept: f64) -> Candidate {
+        let (outputs, objectives) =
+            rounding::assess(gram, alpha.view(), intercept, self.labels, self.loss, self.objective);
+        let objectives = match self.objective.lambda() > 0.0 {
+            true => objectives,
+            false => self.objectives(&alpha, &product, intercept),
+        };
+        Candidate { alpha, product, intercept, outputs, objectives }
+    }
+
+    /// Whether the rounding of its outputs hides how good it is.
+    fn doubtful(&self, gram: ArrayView2<f64>, found: &Candidate, tolerance: f64) -> bool {
+        let errors = rounding::output_errors(gram, found.alpha.view(), found.intercept);
+        let primal = found.objectives.primal;
+        rounding::doubtful(&errors, found.alpha.view(), primal, self.loss, self.objective, tolerance)
     }
 
     /// The objectives, also of the hard margin (`lambda = 0`), where the primal is that of the machine scaled to meet
@@ -171,7 +197,7 @@ impl Machine<'_> {
         let half_norm = alpha.dot(outputs) / 2.0;
         let margin = self.margins(outputs, intercept);
         let primal = if margin > 0.0 { half_norm / (margin * margin) } else { f64::INFINITY };
-        Objectives { primal, dual: self.labels.dot(alpha) - half_norm }
+        Objectives { primal, dual: self.labels.dot(alpha) - half_norm - intercept * alpha.sum() }
     }
 
     /// The smallest `y_i g_i`.
@@ -182,7 +208,7 @@ impl Machine<'_> {
     /// A machine with the hinge loss that separates the classes, scaled so that it meets every margin. With a large `C`
     /// margins that are short by rounding cost much; where no coefficient is at its bound a larger `C` would change
     /// nothing.
-    fn scaled(&self, found: &Candidate) -> Option<Candidate> {
+    fn scaled(&self, gram: ArrayView2<f64>, found: &Candidate, tolerance: f64) -> Option<Candidate> {
         let hinge = self.problem.ridge == 0.0 && self.problem.epsilon == 0.0 && self.loss.labels() == Labels::Classes;
         if !hinge || self.objective.lambda() == 0.0 {
             return None;
@@ -198,21 +224,30 @@ impl Machine<'_> {
             return None;
         }
         // A little more, so that rounding does not leave them short.
-        let scale = (1.0 + 8.0 * f64::EPSILON) / margin;
-        let alpha = &found.alpha * scale;
-        let inside = |i: usize| self.problem.lower[i] <= alpha[i] && alpha[i] <= self.problem.upper[i];
-        if !(0..alpha.len()).all(inside) {
-            return None;
+        let with = |more: f64| {
+            let scale = (1.0 + more) / margin;
+            let alpha = &found.alpha * scale;
+            let inside = |i: usize| self.problem.lower[i] <= alpha[i] && alpha[i] <= self.problem.upper[i];
+            let inside = (0..alpha.len()).all(inside);
+            inside.then(|| self.at(alpha, &found.product * scale, middle * scale))
+        };
+        let more = 8.0 * f64::EPSILON;
+        let first = with(more)?;
+        if !self.doubtful(gram, &first, tolerance) {
+            return Some(first);
         }
-        let off = found.intercept - found.shift;
-        let shift = middle * scale;
-        let product = &found.product * scale;
-        let objectives = self.objectives(&alpha, &product, shift);
-        Some(Candidate { alpha, product, shift, intercept: shift + off * scale, objectives })
+        let whole = gram.as_standard_layout();
+        let rows = whole.as_slice().expect("the standard layout is contiguous");
+        let assessed = |found: Candidate| {
+            let product = rounding::product(rows, found.alpha.view());
+            self.assessed(whole.view(), found.alpha, product, found.intercept)
+        };
+        let tries = (0..6).map(|power| more * 32.0_f64.powi(power)).map_while(with).map(assessed);
+        tries.min_by(|a, b| a.gap().total_cmp(&b.gap()))
     }
 
     /// By an interior point method and Newton steps on what it finds: the best that rounding allows, and the steps taken.
-    fn dense(&self, rows: &[f64], options: &Options, before: usize) -> (Candidate, usize) {
+    fn dense(&self, gram: ArrayView2<f64>, rows: &[f64], options: &Options, before: usize) -> (Candidate, usize) {
         let n = self.labels.len();
         let mut steps = 0;
         let mut best: Option<Candidate> = None;
@@ -229,9 +264,9 @@ impl Machine<'_> {
             let (mut alpha, taken) =
                 interior_point::minimise(&kernel, self.labels, self.problem, self.intercept, &mut watch);
             steps += taken;
-            let rough = self.assess(&alpha, &kernel, rows, centred, pivot);
+            let rough = self.assess(gram, &alpha, options.tolerance);
             steps += active_set::improve(&kernel, self.labels, self.problem, self.intercept, &mut alpha);
-            let fine = self.assess(&alpha, &kernel, rows, centred, pivot);
+            let fine = self.assess(gram, &alpha, options.tolerance);
             let all = best.into_iter().chain(rough).chain(fine);
             best = all.min_by(|a, b| a.gap().total_cmp(&b.gap()));
         }
@@ -239,27 +274,19 @@ impl Machine<'_> {
     }
 
     /// The best candidates with given coefficients.
-    fn assess(&self, alpha: &Array1<f64>, kernel: &[f64], rows: &[f64], centred: bool, pivot: usize) -> Vec<Candidate> {
-        let n = alpha.len();
-        let product = interior_point::product(kernel, alpha.view());
+    fn assess(&self, gram: ArrayView2<f64>, alpha: &Array1<f64>, tolerance: f64) -> Vec<Candidate> {
+        let rows = gram.as_slice().expect("made contiguous");
+        let product = rounding::product(rows, alpha.view());
         let slopes = Slopes::new(self.problem, alpha, &product, self.labels, self.intercept);
-        let shifts = if self.intercept {
+        let intercepts = if self.intercept {
             vec![-slopes.centre(alpha), cheapest(self.loss, &product, self.labels)]
         } else {
             vec![0.0]
         };
-        let off = if centred {
-            let row = &rows[pivot * n..(pivot + 1) * n];
-            interior_point::product(row, alpha.view())[0] - row[pivot] * alpha.sum()
-        } else {
-            0.0
-        };
         let mut all = Vec::new();
-        for shift in shifts {
-            let objectives = self.objectives(alpha, &product, shift);
-            let (alpha, product) = (alpha.clone(), product.clone());
-            let found = Candidate { alpha, product, shift, intercept: shift - off, objectives };
-            all.extend(self.scaled(&found));
+        for intercept in intercepts {
+            let found = self.assessed(gram, alpha.clone(), product.clone(), intercept);
+            all.extend(self.scaled(gram, &found, tolerance));
             all.push(found);
         }
         all
