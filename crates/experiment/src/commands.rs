@@ -374,11 +374,11 @@ fn study_command(args: StudyArgs) -> Result<(), Error> {
     if args.resume {
         places.existing = Existing::resume_or_start(&places.run);
     }
-    if places.existing == Existing::Resume {
-        if let Some(finished) = finished_with(&places.run, &config)? {
-            finished.print(args.run.json);
-            return Ok(());
-        }
+    if places.existing == Existing::Resume
+        && let Some(finished) = finished_with(&places.run, &config)?
+    {
+        finished.print(args.run.json);
+        return Ok(());
     }
     study(&config, &places)?.finished.print(args.run.json);
     Ok(())

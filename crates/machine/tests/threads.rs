@@ -43,7 +43,7 @@ fn everything(gram: &Array2<f64>, values: &Array1<f64>) -> Vec<(String, Vec<u64>
     }
     // Scales that want the interior point method.
     let scale = Array1::from_shape_fn(N, |i| if i % 3 == 0 { 1e4 } else { 1.0 });
-    let rough = gram * &scale * &scale.view().insert_axis(Axis(1));
+    let rough = gram * &scale * scale.view().insert_axis(Axis(1));
     let options = Options { intercept: true, max_iterations: usize::MAX, ..Options::default() };
     let c = Objective::new(1e-9, N).unwrap();
     let found = solve(rough.view(), signs.view(), LossConfig::Hinge, c, &options).unwrap();

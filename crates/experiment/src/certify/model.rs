@@ -30,7 +30,7 @@ pub enum Model {
         /// The samples that it was fitted to.
         known: widenet_data::Known,
         /// As it is bounded.
-        machine: DenseMachine,
+        machine: Box<DenseMachine>,
     },
     /// A network of finite width with its initialisation.
     Network {
@@ -105,7 +105,13 @@ impl Model {
             sum_abs_alpha: coefficients.iter().map(|alpha| alpha.abs()).sum(),
             classes,
             known: crate::fit::known(path, &saved)?,
-            machine: DenseMachine::new(saved.inputs.view(), coefficients, intercept, Profile::new(depth)?, sigma_w)?,
+            machine: Box::new(DenseMachine::new(
+                saved.inputs.view(),
+                coefficients,
+                intercept,
+                Profile::new(depth)?,
+                sigma_w,
+            )?),
         })
     }
 

@@ -271,7 +271,7 @@ impl FitArgs {
         loss: LossConfig,
         objective: Objective,
     ) -> Result<Fitted, Error> {
-        let spare = |bytes| crate::memory::check(Backend::Flex, bytes, String::new).is_ok();
+        let spare = |bytes| crate::memory::check(Backend::Flex, bytes, String::new, |_| None).is_ok();
         let watch = Some(crate::progress::solver as fn(&_));
         let options = Options { intercept: self.intercept, watch, spare: Some(spare), ..Options::default() };
         let n = samples.inputs.nrows();

@@ -82,10 +82,10 @@ impl Finished {
 /// kept), or when the run folder cannot be written.
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     RunFolder::check(&places.run, places.existing)?;
-    if places.existing == Existing::Resume {
-        if let Some(finished) = finished_with(&places.run, config)? {
-            return Ok(finished);
-        }
+    if places.existing == Existing::Resume
+        && let Some(finished) = finished_with(&places.run, config)?
+    {
+        return Ok(finished);
     }
     let device = crate::probe::open(config.backend, config.precision)?.autodiff();
     let data = data_source::open(&config.data, places.data.as_deref())?;

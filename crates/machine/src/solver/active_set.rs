@@ -109,7 +109,7 @@ fn newton(
         Array2::from_shape_fn((m, m), |(a, b)| rows[inside[a] * n + inside[b]] + if a == b { ridge } else { 0.0 });
     // A unit diagonal: what is left of bad scaling is the kernel's own.
     let scale = part.diag().mapv(|d: f64| if d > 0.0 { 1.0 / d.sqrt() } else { 1.0 });
-    let scaled = &part * &scale * &scale.view().insert_axis(Axis(1));
+    let scaled = &part * &scale * scale.view().insert_axis(Axis(1));
     let mut added = 0.0;
     let factor = loop {
         let mut matrix = scaled.clone();

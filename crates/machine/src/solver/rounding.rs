@@ -37,7 +37,9 @@ pub(super) fn doubtful(
         }
     };
     let most = 0.1 * tolerance * primal.abs();
-    !(norm + losses <= most)
+    // Not a number is doubtful too.
+    let sure = norm + losses <= most;
+    !sure
 }
 
 /// The outputs with the intercept and the objectives, as sums with twice the digits make them.
