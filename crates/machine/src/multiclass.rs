@@ -1,6 +1,6 @@
 //! Machines that tell several classes apart, each output of which tells two.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, aview1};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, aview1};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Sigmoid;
@@ -83,6 +83,15 @@ impl Machines {
         let all: Vec<usize> = (0..n).collect();
         solutions.iter().for_each(|solution| machines.push(solution, &all));
         machines
+    }
+
+    /// What rounding may add to each output of a sample whose kernel with itself is at most the largest of the training
+    /// samples', `[k]`, from the diagonal of their Gram matrix, `[n]`: `eps sum_i |alpha_i| sqrt(K_ii) max_j sqrt(K_jj)`,
+    /// with `|K(x, x_i)|` bounded by Cauchy and Schwarz. Near the size of the outputs themselves, these say nothing.
+    pub fn rounding(&self, diagonal: ArrayView1<f64>) -> Array1<f64> {
+        let sizes = diagonal.mapv(|value| value.max(0.0).sqrt());
+        let largest = sizes.fold(0.0, |most: f64, &size| most.max(size));
+        self.coefficients.mapv(f64::abs).t().dot(&sizes) * (f64::EPSILON * largest)
     }
 
     /// Classification, with any loss; the labels of each output are -1 and +1. Every output has the `lambda` of the

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use ndarray::{Array1, Array2, Axis, stack};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, stack};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use widenet_data::Samples;
 use widenet_machine::{
-    Classes, EpsilonInsensitive, Labels, LibsvmError, LossConfig, Machines, Objective, Options, Outcome, SavedMachine,
-    Scheme, Sigmoid, Stop, Task, calibrate, conjugate_gradients, deal,
+    Classes, EpsilonInsensitive, KernelRows, Labels, LibsvmError, LossConfig, Machines, Objective, Options, Outcome,
+    SavedMachine, Scheme, Sigmoid, Stop, Task, calibrate, conjugate_gradients, deal,
 };
 use widenet_model::{Purpose, stream};
 
@@ -257,6 +257,8 @@ struct Fitted {
     machines: Machines,
     /// On the training samples, `[n, k]`.
     outputs: Array2<f64>,
+    /// Of the Gram matrix, `[n]`.
+    diagonal: Array1<f64>,
     sigmoids: Vec<Sigmoid>,
     kernel_seconds: f64,
     machine_seconds: f64,
@@ -313,7 +315,7 @@ impl FitArgs {
         crate::progress::solver_done();
         let machine_seconds = started.elapsed().as_secs_f64();
         let outputs = gram.dot(&machines.coefficients) + &machines.intercepts;
-        Ok(Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds })
+        Ok(Fitted { machines, outputs, diagonal: gram.diag().to_owned(), sigmoids, kernel_seconds, machine_seconds })
     }
 
     /// Without the matrix in memory.
@@ -363,6 +365,7 @@ impl FitArgs {
         let outputs: Vec<_> = solutions.iter().map(|solution| solution.outputs.view()).collect();
         Ok(Fitted {
             outputs: stack(Axis(1), &outputs).expect("n outputs each"),
+            diagonal: rows.diagonal()?,
             machines: Machines::of_solutions(task, &solutions),
             sigmoids: Vec::new(),
             kernel_seconds: 0.0,
@@ -391,7 +394,7 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     eprintln!("{}", understood::samples(&samples, labels));
     let (kernel, stored) = args.kernel.load(&samples)?;
     eprintln!("{} loss, {objective}", loss.name());
-    let Fitted { machines, outputs, sigmoids, kernel_seconds, machine_seconds } =
+    let Fitted { machines, outputs, diagonal, sigmoids, kernel_seconds, machine_seconds } =
         args.fit(&samples, &targets, (&kernel, stored), loss, objective)?;
     let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
     let machine = SavedMachine {
@@ -411,6 +414,12 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     let worst = worst(&machines);
     if worst.stop != Stop::Converged {
         eprintln!("{}", args.early(worst));
+    } else if let Some((lost, typical)) = spoiled(&machines, diagonal.view(), outputs.view()) {
+        let advice = args.better_posed();
+        eprintln!(
+            "warning: the coefficients are so large that their sums lose digits: by rounding alone an output may be off \
+             by {lost:.1e}, where a typical one is {typical:.1e}; {advice}"
+        );
     }
     let score = Score::of(&machine, &Truth::of(&machine, &samples)?, &outputs);
     if args.json {
@@ -445,6 +454,13 @@ fn worst(machines: &Machines) -> &Outcome {
     outcomes.expect("a machine has an output")
 }
 
+/// What rounding may add to an output, and the root of the mean square of that output on the training samples, where
+/// the one is more than a hundredth of the other. Optima are found with twice the digits, but outputs are plain sums.
+fn spoiled(machines: &Machines, diagonal: ArrayView1<f64>, outputs: ArrayView2<f64>) -> Option<(f64, f64)> {
+    let typical = outputs.columns().into_iter().map(|outputs| (outputs.dot(&outputs) / outputs.len() as f64).sqrt());
+    machines.rounding(diagonal).into_iter().zip(typical).find(|(lost, typical)| *lost > 0.01 * typical)
+}
+
 /// Why a solver stopped.
 fn words(stop: Stop) -> &'static str {
     match stop {
@@ -455,12 +471,21 @@ fn words(stop: Stop) -> &'static str {
 }
 
 impl FitArgs {
+    /// The setting that regularises more.
+    fn stronger(&self) -> &'static str {
+        if self.c.is_some() { "a smaller --c" } else { "a larger --lambda-mean" }
+    }
+
+    /// Advice where rounding spoils a machine.
+    fn better_posed(&self) -> String {
+        format!("bring the features to one scale, or try {}", self.stronger())
+    }
+
     /// The line about an outcome that did not converge.
     fn early(&self, outcome: &Outcome) -> String {
-        let less = if self.c.is_some() { "a smaller --c" } else { "a larger --lambda-mean" };
         let advice = match outcome.stop {
-            Stop::Rounding => format!("bring the features to one scale, or try {less}"),
-            _ => format!("try {less}"),
+            Stop::Rounding => self.better_posed(),
+            _ => format!("try {}", self.stronger()),
         };
         format!(
             "warning: the solver {}: relative duality gap {:.1e} instead of {:.0e}, so the machine is not at its optimum; \
