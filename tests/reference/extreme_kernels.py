@@ -277,7 +277,7 @@ def near_parallel():
         ("gelu", 2, 5, deep("gelu", 2, 30.0, 0.0), few),
         ("cnn, flatten", 2, [1, 4, 4], image + ["flatten", dense()], few),
         ("cnn, global average pool", 2, [2, 4, 4], image + ["global_average_pool", dense()], few),
-        ("cnn, average pool", 2, [1, 4, 4], [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, dense()], few),
+        ("cnn, average pool", 2, [1, 4, 4], [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, "flatten", dense()], few),
         ("cnn, average pool and relu", 2, [1, 4, 4],
          [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, conv(1.2), act("relu"), "flatten", dense()], few),
         ("resnet", 3, [1, 4, 4], [conv(), block, block, act("relu"), "global_average_pool", dense()], few),
