@@ -68,36 +68,43 @@ fn worst(kernel: &LimitKernel, pairs: &[Pair], error: impl Fn([f64; 3], [f64; 3]
     errors.fold(0.0, f64::max)
 }
 
-#[test]
-fn every_activation_at_small_and_large_variances() {
+/// Asserts that the error of every case of a group is within its tolerance, and says them all.
+#[track_caller]
+fn assert_within(group: &str, error: impl Fn([f64; 3], [f64; 3]) -> f64, tolerance: impl Fn(&str, f64) -> f64) {
     let mut failed = Vec::new();
-    for (name, _, kernel, pairs) in cases("large variances") {
-        let error = worst(&kernel, &pairs, |found, expected| {
-            let scale = (expected[0] * expected[2]).sqrt();
-            ((found[1] - expected[1]) / scale)
-                .abs()
-                .max((found[0] / expected[0] - 1.0).abs())
-                .max((found[2] / expected[2] - 1.0).abs())
-        });
+    for (name, depth, kernel, pairs) in cases(group) {
+        let error = worst(&kernel, &pairs, &error);
         println!("{name}: {error:.1e}");
-        if error > 1e-12 {
+        if error.is_nan() || error > tolerance(&name, depth) {
             failed.push((name, error));
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// The largest error, relative to `sqrt(K(x, x) K(x', x'))`.
+fn of_scale(found: [f64; 3], expected: [f64; 3]) -> f64 {
+    let scale = (expected[0] * expected[2]).sqrt();
+    let own = |i: usize| (found[i] / expected[i] - 1.0).abs();
+    ((found[1] - expected[1]) / scale).abs().max(own(0)).max(own(2))
+}
+
+#[test]
+fn every_activation_at_small_and_large_variances() {
+    assert_within("large variances", of_scale, |_, _| 1e-12);
+}
+
+#[test]
+fn large_variances_in_every_layer() {
+    assert_within("large variances in every layer", of_scale, |_, _| 1e-10);
+}
+
 #[test]
 fn nearly_parallel_inputs() {
-    let mut failed = Vec::new();
-    for (name, depth, kernel, pairs) in cases("nearly parallel") {
-        let error = worst(&kernel, &pairs, |found, expected| {
-            found.iter().zip(expected).map(|(found, expected)| (found / expected - 1.0).abs()).fold(0.0, f64::max)
-        });
-        println!("{name}: {error:.1e}");
-        if error > 1e-12 * depth {
-            failed.push((name, error));
-        }
-    }
-    assert!(failed.is_empty(), "{failed:?}");
+    let relative = |found: [f64; 3], expected: [f64; 3]| {
+        found.iter().zip(expected).map(|(found, expected)| (found / expected - 1.0).abs()).fold(0.0, f64::max)
+    };
+    // Behind pooling the angle is that of the covariance.
+    let tolerance = |name: &str, depth| if name.contains("pool and relu") { 1e-7 } else { 1e-12 * depth };
+    assert_within("nearly parallel", relative, tolerance);
 }
