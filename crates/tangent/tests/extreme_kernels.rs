@@ -108,7 +108,6 @@ fn nearly_parallel_inputs() {
         found.iter().zip(expected).map(error).fold(0.0, f64::max)
     };
     // Behind pooling the angle is that of the covariance.
-    let tolerance =
-        |name: &str, depth| if name.contains("cnn") || name.contains("resnet") { 1e-7 } else { 1e-12 * depth };
+    let tolerance = |name: &str, depth| if name.contains("pool and relu") { 1e-7 } else { 1e-12 * depth };
     assert_within("nearly parallel", relative, tolerance);
 }

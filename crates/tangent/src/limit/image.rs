@@ -99,7 +99,7 @@ impl<'a, T: Real> Image<'a, T> {
         let (this, other) = if other.pixels < self.pixels { (other, self) } else { (self, other) };
         let arguments = Cross { left: &this.slots, right: &other.slots };
         let cosine = dot(this.pixels, other.pixels).abs() / (this.square.sqrt() * other.square.sqrt());
-        let near = false && cosine > T::one() - near::<T>();
+        let near = cosine > T::one() - near::<T>();
         Walk { program, pixels: [this.pixels, other.pixels], near, arguments }.output()
     }
 }
