@@ -254,11 +254,31 @@ def large_variances():
     return cases
 
 
+def deep(name, depth, sigma_w, sigma_b):
+    return [dense(), act(name)] + [
+        layer for _ in range(depth - 1) for layer in (dense(sigma_w, sigma_b), act(name))] + [dense(sigma_w, sigma_b)]
+
+
+def large_variances_in_every_layer():
+    cases = []
+    for name in EXPECTATIONS:
+        # Rectifiers grow by themselves; GELU and SiLU become rectifiers.
+        sigma_w = 30.0 if name in ("tanh", "erf") else 2.0
+        layers = deep(name, 4, sigma_w, 0.5)
+        pairs = []
+        for q, r in ((1e-4, 1e-4), (2.0, 2.0), (5e4, 5e4), (1e6, 0.3)):
+            for angle in (0.0, 1e-4, 0.2, 1.2, 2.4, 3.1):
+                x = [float(np.sqrt(2 * q)), 0.0]
+                y = [float(np.sqrt(2 * r) * np.cos(angle)), float(np.sqrt(2 * r) * np.sin(angle))]
+                pairs.append(row(x, y, (2, 1, 1), layers))
+        cases.append({"name": name, "depth": 4, "architecture": {"input": {"flat": 2}, "layers": layers}, "pairs": pairs})
+        print(name, 4, flush=True)
+    return cases
+
+
 def near_parallel():
     random = np.random.default_rng(3)
     residual = {"residual": {"branch": [act("relu"), dense(1.2)], "shortcut": []}}
-    deep = lambda name, depth, sigma_w, sigma_b: [dense(), act(name)] + [
-        layer for _ in range(depth - 1) for layer in (dense(sigma_w, sigma_b), act(name))] + [dense(sigma_w, sigma_b)]
     image = [conv(1.4), act("relu"), conv(1.4, 0.3, 2), act("relu")]
     block = {"residual": {"branch": [act("relu"), conv(1.2)], "shortcut": []}}
     every = [10.0 ** -k for k in range(0, 15, 1)]
@@ -277,7 +297,7 @@ def near_parallel():
         ("gelu", 2, 5, deep("gelu", 2, 30.0, 0.0), few),
         ("cnn, flatten", 2, [1, 4, 4], image + ["flatten", dense()], few),
         ("cnn, global average pool", 2, [2, 4, 4], image + ["global_average_pool", dense()], few),
-        ("cnn, average pool", 2, [1, 4, 4], [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, dense()], few),
+        ("cnn, average pool", 2, [1, 4, 4], [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, "flatten", dense()], few),
         ("cnn, average pool and relu", 2, [1, 4, 4],
          [conv(1.4), act("relu"), {"average_pool": {"window": 2}}, conv(1.2), act("relu"), "flatten", dense()], few),
         ("resnet", 3, [1, 4, 4], [conv(), block, block, act("relu"), "global_average_pool", dense()], few),
@@ -305,7 +325,8 @@ def near_parallel():
 
 def main():
     check_integral()
-    groups = {"large variances": large_variances(), "nearly parallel": near_parallel()}
+    groups = {"large variances": large_variances(),
+              "large variances in every layer": large_variances_in_every_layer(), "nearly parallel": near_parallel()}
     parts = [json.dumps(name) + ": [\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]"
              for name, cases in groups.items()]
     versions = json.dumps({"mpmath": mp.__version__, "numpy": np.__version__})

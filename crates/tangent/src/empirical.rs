@@ -282,7 +282,7 @@ enum Features {
 /// The side of the blocks in which the host fills a matrix. `None`: it has too few rows and columns for blocks, and the
 /// cores share each product.
 fn host_block(longest: usize) -> Option<usize> {
-    let side = || (longest / (2 * rayon::current_num_threads())).clamp(LEAST_HOST_BLOCK, HOST_BLOCK);
+    let side = || (longest / 8).clamp(LEAST_HOST_BLOCK, HOST_BLOCK);
     (longest >= 4 * LEAST_HOST_BLOCK).then(side)
 }
 

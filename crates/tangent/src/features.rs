@@ -11,6 +11,7 @@ use widenet_model::{ConvNode, LayerDerivative, Network, Precision, is_host};
 use crate::contraction::{Contraction, LayerPlan, Method, plan};
 use crate::error::{KernelError, check_samples};
 use crate::host::HostFeatures;
+use crate::product::PARTS;
 
 /// The tangent features `phi_o(x_i) = grad_w f_o(w, x_i)` of `n` samples at a network's present weights: the matrix
 /// `Phi: [n O, p]` that is never formed, but can be multiplied.
@@ -421,14 +422,19 @@ const CHUNK: usize = 256 << 20;
 /// Vectors of a chunk at least: weights are read anew for every chunk.
 const LEAST_VECTORS: usize = 64;
 
+/// Of `n` vectors, how many go through a network together on the host.
+pub(crate) fn vectors(n: usize) -> usize {
+    n.div_ceil(PARTS).max(LEAST_VECTORS)
+}
+
 /// Of `n` samples, how many go through the network together. Images take much memory on the way, and little of it is
-/// kept. Vectors go one chunk to a core on the host.
+/// kept.
 fn chunk(network: &Network, n: usize) -> usize {
     let layers = network.architecture().weighted_layers();
     let chunk = if layers.iter().any(|layer| layer.positions > 1) {
         CHUNK / (pass_numbers(network) * network.precision().bytes() as usize).max(1)
     } else if is_host(&network.device()) {
-        n.div_ceil(rayon::current_num_threads()).max(LEAST_VECTORS)
+        vectors(n)
     } else {
         n
     };
@@ -436,11 +442,10 @@ fn chunk(network: &Network, n: usize) -> usize {
 }
 
 /// Whether the host takes `n` samples through a network by layers. It copies the weights for that: little for a network
-/// with convolutions; for a dense one it takes enough samples on every core.
+/// with convolutions; for a dense one it takes many samples.
 pub(crate) fn on_host_by_layers(network: &Network, n: usize) -> bool {
     let convolutions = || network.architecture().weighted_layers().iter().any(|layer| layer.positions > 1);
-    let enough = n.div_ceil(rayon::current_num_threads()) >= LEAST_VECTORS;
-    is_host(&network.device()) && (enough || convolutions())
+    is_host(&network.device()) && (n >= 4 * LEAST_VECTORS || convolutions())
 }
 
 /// Numbers that the passes through a network hold per sample, to within small factors: every layer's input and output,

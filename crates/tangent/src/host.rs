@@ -13,8 +13,8 @@ use widenet_model::host::{HostNetwork, LayerPass, Pass, Real, product_transposed
 use widenet_model::{ConvNode, DeviceError, Network, Node};
 
 use crate::contraction::{Contraction, LayerPlan};
-use crate::features::{LayerFeatures, Parts, TangentFeatures};
-use crate::product::{product, product_lower};
+use crate::features::{LayerFeatures, Parts, TangentFeatures, vectors};
+use crate::product::{PARTS, product, product_lower};
 
 /// Features as host arrays: their Gram matrix is the sum of that of the layers.
 pub(crate) struct HostFeatures<T> {
@@ -74,8 +74,8 @@ impl<T: Real> HostFeatures<T> {
         };
         let mut layers: Vec<HostLayer<T>> =
             network.layers().iter().zip(plan).map(|(layer, way)| empty(layer, way)).collect();
-        let cores = rayon::current_num_threads();
-        let chunk = network.samples_per_pass(n.div_ceil(cores));
+        let dense = plan.iter().all(|layer| layer.positions == 1);
+        let chunk = network.samples_per_pass(if dense { vectors(n) } else { n.div_ceil(PARTS) });
         // Every chunk's rows of every layer.
         let mut places: Vec<Vec<Place<T>>> = (0..n.div_ceil(chunk)).map(|_| Vec::new()).collect();
         for HostLayer { first, second, product, .. } in &mut layers {
@@ -86,7 +86,7 @@ impl<T: Real> HostFeatures<T> {
             }
         }
         // A pass's memory is used again for several chunks.
-        let places = places.into_par_iter().enumerate().with_min_len(n.div_ceil(2 * cores * chunk));
+        let places = places.into_par_iter().enumerate().with_min_len(n.div_ceil(2 * PARTS * chunk));
         places.for_each_init(Pass::default, |pass, (index, mut places)| {
             let rows = index * chunk..((index + 1) * chunk).min(n);
             let x: Vec<T> = x.slice(s![rows.clone(), ..]).iter().map(|&x| T::of(x)).collect();

@@ -68,8 +68,9 @@ pub(crate) fn product_lower<T: Real>(scale: f64, a: &[T], depth: usize, out: &mu
     });
 }
 
-/// Into so many parts; more than a computer's cores would not be better, and fewer would depend on them.
-const PARTS: usize = 16;
+/// Work is split into so many parts where its sums depend on how. The number is fixed: results do not depend on how many
+/// cores a computer has.
+pub(crate) const PARTS: usize = 16;
 
 /// Has `out` computed on all cores: at once, or as a sum over equal parts of the features, a core each.
 fn shared<T: Real>(rows: usize, depth: usize, out: &mut [T], compute: impl Fn(Range<usize>, &mut [T], Par) + Sync) {

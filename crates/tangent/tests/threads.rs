@@ -1,4 +1,4 @@
-//! Kernels do not depend on the number of threads: the same bits on 1, 2 and 4.
+//! Kernels do not depend on the number of threads: the same bits on 1, 2, 3, 4 and 7.
 
 use burn::tensor::Device;
 use ndarray::Array2;
@@ -37,7 +37,7 @@ fn bits(kernel: &dyn Kernel, n: usize) -> Vec<u64> {
 fn assert_same_on_all(name: &str, run: impl Fn() -> Vec<u64> + Sync) {
     let on = |threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&run);
     let one = on(1);
-    for threads in [2, 4] {
+    for threads in [2, 3, 4, 7] {
         let other = on(threads);
         let different = one.iter().zip(&other).filter(|(a, b)| a != b).count();
         assert!(different == 0, "{name}: {different} of {} numbers differ on {threads} threads", one.len());

@@ -304,8 +304,8 @@ fn sine<T: Real>(left: &[T], right: &[T], s: &mut [T], t: &mut [T], gaps: &mut [
         let (value, factor) = sine_of(*s, distance);
         *s = value;
         *t *= factor;
-        // The rounding of `distance` is that of the mean.
-        *gap = gap.min(T::one() / (T::one() + mean) + distance / (T::one() + distance));
+        // The rounding of `distance` is that of the mean; it does not matter where the exponential is nothing.
+        *gap = gap.min(T::one() / (T::one() + mean) + if distance > T::of(40.0) { T::one() } else { T::zero() });
     }
 }
 

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::dense::add;
-use super::expectation::{Expectation, Lanes};
+use super::expectation::{Expectation, Lanes, near};
 use super::marginals::{Arguments, Cross, Own, Slots};
+use super::near::Near;
 use super::pool;
 use super::program::{Linear, Program, Step};
 use widenet_model::host::{Real, vectorised};
@@ -35,6 +36,9 @@ pub(super) struct Map<T> {
     pub(super) s: Vec<T>,
     /// The tangent kernels.
     pub(super) t: Vec<T>,
+    /// The same with what covariances do not tell, for nearly parallel images. Empty for others, and behind pooling,
+    /// whose covariances mix.
+    near: Vec<Near>,
 }
 
 impl<T: Real> Map<T> {
@@ -42,7 +46,22 @@ impl<T: Real> Map<T> {
     pub(super) fn zeros(extent: [usize; 2], offset: Offset) -> Self {
         let (rows, columns) = (overlap(extent[0], offset[0]), overlap(extent[1], offset[1]));
         let zeros = vec![T::zero(); rows.len() * columns.len()];
-        Self { rows, columns, offset, s: zeros.clone(), t: zeros }
+        Self { rows, columns, offset, s: zeros.clone(), t: zeros, near: Vec::new() }
+    }
+
+    /// Adds another map of the same places.
+    fn add(&mut self, term: &Self) {
+        add(&mut self.s, &term.s);
+        add(&mut self.t, &term.t);
+        self.near = self.near.iter().zip(&term.near).map(|(near, term)| near.plus(*term)).collect();
+        self.take_near();
+    }
+
+    /// Reads the covariances and tangent kernels of nearly parallel images.
+    fn take_near(&mut self) {
+        for ((s, t), near) in self.s.iter_mut().zip(&mut self.t).zip(&self.near) {
+            (*s, *t) = (T::of(near.s), T::of(near.t));
+        }
     }
 }
 
@@ -59,6 +78,8 @@ pub(super) type Table<T> = BTreeMap<Offset, Map<T>>;
 /// An image with its marginals at every activation, one lane per position.
 pub(super) struct Image<'a, T> {
     pixels: &'a [T],
+    /// The sum of the squares of the pixels.
+    square: T,
     slots: Slots<T>,
 }
 
@@ -66,9 +87,9 @@ impl<'a, T: Real> Image<'a, T> {
     /// Prepares an image, `pixels: [channels, height, width]`, and gives its own covariance and tangent kernel.
     pub(super) fn new(program: &Program, pixels: &'a [T]) -> (Self, (T, T)) {
         let slots = vec![Vec::new(); program.slots];
-        let mut walk = Walk { program, pixels: [pixels, pixels], arguments: Own(slots) };
+        let mut walk = Walk { program, pixels: [pixels, pixels], near: false, arguments: Own(slots) };
         let own = walk.output();
-        (Self { pixels, slots: walk.arguments.0 }, own)
+        (Self { pixels, square: dot(pixels, pixels), slots: walk.arguments.0 }, own)
     }
 
     /// The covariance and the tangent kernel of two images after the steps that mix positions.
@@ -77,7 +98,9 @@ impl<'a, T: Real> Image<'a, T> {
         // order.
         let (this, other) = if other.pixels < self.pixels { (other, self) } else { (self, other) };
         let arguments = Cross { left: &this.slots, right: &other.slots };
-        Walk { program, pixels: [this.pixels, other.pixels], arguments }.output()
+        let cosine = dot(this.pixels, other.pixels).abs() / (this.square.sqrt() * other.square.sqrt());
+        let near = cosine > T::one() - near::<T>();
+        Walk { program, pixels: [this.pixels, other.pixels], near, arguments }.output()
     }
 }
 
@@ -92,6 +115,8 @@ enum Source<'a, T> {
 struct Walk<'a, T, A> {
     program: &'a Program,
     pixels: [&'a [T]; 2],
+    /// Whether the images are nearly parallel.
+    near: bool,
     arguments: A,
 }
 
@@ -127,8 +152,7 @@ impl<T: Real, A: Arguments<T>> Walk<'_, T, A> {
                 self.visit(branch, Source::Table(&input), offsets, &mut |map| drop(output.insert(map.offset, map)));
                 self.visit(shortcut, Source::Table(&input), offsets, &mut |map| {
                     let sum = output.get_mut(&map.offset).expect("both branches visit the same offsets");
-                    add(&mut sum.s, &map.s);
-                    add(&mut sum.t, &map.t);
+                    sum.add(&map);
                 });
             }
             Step::Linear(_) | Step::Activation(..) => unreachable!("it keeps offsets apart"),
@@ -163,8 +187,7 @@ impl<T: Real, A: Arguments<T>> Walk<'_, T, A> {
                 }
                 let mut sum = self.map(branch, Source::Table(&input), offset);
                 let term = self.map(shortcut, Source::Table(&input), offset);
-                add(&mut sum.s, &term.s);
-                add(&mut sum.t, &term.t);
+                sum.add(&term);
                 sum
             }
             Step::Pool(_) => unreachable!("it mixes offsets"),
@@ -186,12 +209,29 @@ impl<T: Real, A: Arguments<T>> Walk<'_, T, A> {
         }
         let scale = T::of(1.0 / self.program.channels as f64);
         map.s.iter_mut().for_each(|s| *s *= scale);
+        // At other offsets a window reaches beyond one image where it does not beyond the other.
+        if self.near && offset == [0, 0] {
+            let pixels = |pixels: &[T], at: usize| -> Vec<T> {
+                pixels.iter().skip(at).step_by(height * width).copied().collect()
+            };
+            for row in map.rows.clone() {
+                for column in map.columns.clone() {
+                    let [first, second] = starts(width, row, column, offset);
+                    map.near.push(Near::of_inputs(&pixels(self.pixels[0], first), &pixels(self.pixels[1], second)));
+                }
+            }
+            map.take_near();
+        }
         map
     }
 
     fn activate(&mut self, expectation: &Expectation, slot: usize, map: &mut Map<T>) {
         if map.s.is_empty() {
             return;
+        }
+        if !map.near.is_empty() {
+            map.near.iter_mut().for_each(|near| *near = near.activated(expectation));
+            return map.take_near();
         }
         let (left, right) = self.arguments.at(slot, expectation, &map.s);
         let width = map.columns.len() + map.offset[1].unsigned_abs();
@@ -247,7 +287,35 @@ fn convolve<T: Real>(linear: &Linear, input: &Map<T>, offset: Offset) -> Map<T> 
         *s = weight * *s + bias;
         *t = weight * *t + *s;
     }
+    if !input.near.is_empty() {
+        let rows = output.rows.clone().flat_map(|row| output.columns.clone().map(move |column| (row, column)));
+        let sum = |(row, column)| {
+            let columns = window(linear, 1, column, &input.columns);
+            let places = window(linear, 0, row, &input.rows).flat_map(|row| {
+                let start = row * input.columns.len();
+                start + columns.start..start + columns.end
+            });
+            Near::sum(places.map(|place| input.near[place]))
+        };
+        let mean = linear.weight / (linear.kernel[0] * linear.kernel[1]) as f64;
+        output.near = rows.map(sum).map(|near| near.scaled(mean).biased(linear.bias)).collect();
+        output.take_near();
+    }
     output
+}
+
+/// `<a, b>`, in lanes.
+fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut lanes = [T::zero(); 8];
+    let (chunks_a, chunks_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder());
+    let rest = rest.fold(T::zero(), |sum, (&a, &b)| sum + a * b);
+    for (a, b) in chunks_a.zip(chunks_b) {
+        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
 /// Adds up the windows of a field given on the rectangle of `input`: along the rows first, then along the columns.

@@ -64,11 +64,12 @@ pub enum LimitKind {
 ///
 /// # Precision
 ///
-/// The closed forms are correct to about `1e-15` of the diagonal. The tangent kernel of the ReLU family has a
-/// square-root singularity at parallel inputs: for two inputs at a small angle `theta` the error is about
-/// `1e-16 / theta`. Angles below about `2e-7` (f32: `4e-3`) count as 0, since rounding could have caused them, so that
-/// parallel inputs and the diagonal are correct to rounding. tanh and SiLU are good to `1e-14` for variances up to 1
-/// and to `1e-10` up to 4; tanh saturates beyond and loses digits (`1e-7` at 10).
+/// Errors are relative to `sqrt(K(x, x) K(x', x'))`, per activation on the way. ReLU family: `1e-14`, at every angle,
+/// since the angle of nearly parallel inputs is carried beside the covariance. Other activations: `1e-12` at variances
+/// from `1e-6` to `1e6`. Images: the same; behind average pooling, and for single positions of images that are not
+/// nearly parallel as a whole, the angle is that of the covariance, so that the tangent kernel of the ReLU family is
+/// right to `1e-7`, and that of the others to `1e-16` times the variance. Matrices are symmetric bit by bit, and `gram(a,
+/// b)` is the transpose of `gram(b, a)`.
 ///
 /// ```
 /// use ndarray::array;

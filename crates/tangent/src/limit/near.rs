@@ -50,6 +50,11 @@ impl Near {
         Self { variances, s, t, slack }
     }
 
+    /// The sum of independent pairs.
+    pub(super) fn sum(parts: impl Iterator<Item = Self>) -> Self {
+        parts.fold(Self::default(), Self::plus)
+    }
+
     /// Takes the pair through all steps.
     pub(super) fn advance(mut self, steps: &[Step]) -> Self {
         for step in steps {
@@ -111,7 +116,7 @@ impl Near {
         // phi multiplies variances by `gain`; E[phi phi] is `curved` above `-slope |s|`.
         let gain = linear + rectified / 2.0;
         let slope = if negative { linear } else { -gain };
-        let curved = share * size * (sine - acute * cosine).max(0.0);
+        let curved = share * size * sine_less_arc(acute, sine, cosine);
         let s = curved - slope * self.s.abs();
         let sign = 1f64.copysign(s);
         let slack = (gain + sign * slope) * size - sign * (slope * self.slack + curved);
@@ -122,6 +127,16 @@ impl Near {
             slack: slack.max(0.0),
         }
     }
+}
+
+/// `sin(theta) - theta cos(theta)`, of an angle in `[0, pi/2]`.
+fn sine_less_arc(theta: f64, sine: f64, cosine: f64) -> f64 {
+    if theta > 0.05 {
+        return sine - theta * cosine;
+    }
+    let square = theta * theta;
+    let tail = 1.0 - square / 10.0 * (1.0 - square / 28.0 * (1.0 - square / 54.0 * (1.0 - square / 88.0)));
+    theta * square / 3.0 * tail
 }
 
 /// `sqrt(q q')`, also where the product overflows.

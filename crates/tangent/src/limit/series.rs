@@ -8,7 +8,7 @@ use super::expectation::Lanes;
 use super::smooth::{BLOCK, Sums};
 use widenet_model::host::Real;
 
-use crate::product::product;
+use crate::product::product_of_rows;
 
 /// Coefficients of an activation in Hermite polynomials.
 const COEFFICIENTS: usize = 256;
@@ -90,7 +90,7 @@ impl HermiteSeries {
             deviations.iter().flat_map(|deviation| (0..NODES).map(move |i| function(deviation * node(i)))).collect();
         let mut terms = vec![0.0; TERMS * lanes];
         let (coefficients, rest) = terms.split_at_mut(COEFFICIENTS * lanes);
-        product(1.0, &self.weights, &values, NODES, coefficients);
+        product_of_rows(1.0, &self.weights, &values, NODES, coefficients);
         for (lane, values) in values.chunks_exact(NODES).enumerate() {
             for (parity, sign) in [(0, 1.0), (1, -1.0)] {
                 // h_0 = 1: the first row holds the weights alone.
