@@ -80,9 +80,11 @@ impl There {
 
 impl Site {
     fn of(path: &Path) -> Result<Self, StoreError> {
-        let place = match path.is_symlink() || path.file_name().is_none() {
-            true => path.canonicalize().map_err(StoreError::io(path))?,
-            false => path.to_path_buf(),
+        // Without a `/` at the end, which would hide that it is a link.
+        let plain: PathBuf = path.components().collect();
+        let place = match plain.is_symlink() || plain.file_name().is_none() {
+            true => plain.canonicalize().map_err(StoreError::io(path))?,
+            false => plain,
         };
         let name = place.file_name().unwrap_or_default().to_os_string();
         let beside = |end: &str| {
@@ -100,6 +102,11 @@ impl Site {
     }
 
     fn check(&self, existing: Existing) -> Result<(), StoreError> {
+        for beside in [&self.new, &self.old] {
+            if There::at(beside)? == There::Other {
+                return Err(StoreError::Foreign { path: beside.clone(), files: foreign_at(beside)? });
+            }
+        }
         if self.is_half_swapped() {
             return match existing {
                 Existing::Refuse => Err(StoreError::Unfinished { path: self.new.clone() }),
@@ -108,7 +115,7 @@ impl Site {
         }
         let (there, beside) = (There::at(&self.place)?, There::at(&self.new)?);
         match (there, existing) {
-            (There::Other, _) => Err(StoreError::Foreign { path: self.place.clone(), files: foreign_at(&self.place)? }),
+            (There::Other, _) => Err(StoreError::NotARun { path: self.place.clone(), files: foreign_at(&self.place)? }),
             (There::Nothing, Existing::Resume) if beside != There::Run => {
                 Err(StoreError::Nothing { path: self.place.clone() })
             }
@@ -136,9 +143,6 @@ impl Site {
 
     /// Ends a swap that was cut short: a finished run goes to its place, and what it replaced is removed.
     fn settle(&self) -> Result<(), StoreError> {
-        if !self.old.exists() || There::at(&self.old)? == There::Other {
-            return Ok(());
-        }
         if !self.place.exists() {
             let finished = self.new.join(RESULTS).is_file();
             let from = if finished { &self.new } else { &self.old };

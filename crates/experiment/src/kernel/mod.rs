@@ -154,7 +154,7 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
         refuse_existing(&places.out, places.force)?;
     }
     let job = setup.plan()?;
-    let _looking = crate::signals::Looking::begin();
+    let _job = crate::signals::Job::resumable();
     let (partial, job) = match places.resume && Partial::interrupted(&partial) {
         true => Partial::resume(&partial, &setup.metadata)?,
         false => (Partial::create(&partial, &job)?, job),
@@ -472,7 +472,6 @@ impl Worker<'_> {
                 if self.setup.places.stop_after.is_some_and(|limit| self.computed >= limit) {
                     return Ok(false);
                 }
-                crate::signals::check()?;
                 let kernel = kernel.get_or_insert_with(make);
                 let columns = matrix.columns(&rows, n);
                 let mut block = self.block(kernel, matrix, rows)?;
