@@ -46,6 +46,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Whether another process writes the folder just now.
+    pub fn is_written(path: &Path) -> bool {
+        Lock::is_taken(&path.join(LOCK))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -100,6 +105,11 @@ impl Folder {
         } else {
             fs::remove_file(&path).map_err(StoreError::io(path))
         }
+    }
+
+    /// The names of the files on its list, which may be there or not.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.list().iter().filter(|name| !name.ends_with('/')).cloned().collect()
     }
 
     /// What the folder holds that is not on its list.

@@ -21,7 +21,7 @@ use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels, solve};
 use widenet_model::{Architecture, Network, Shape};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, LimitKind};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, LimitKernel, LimitKind};
 
 use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
@@ -420,9 +420,11 @@ impl<'a> Observer<'a> {
             None => None,
             Some(initial) => {
                 use burn::module::Module;
-                let change = norm(&(self.empirical(&network.valid())? - initial)) / norm(initial);
                 // Of a kernel that is 0, or too large to be squared, there is none.
-                change.is_finite().then_some(change)
+                match self.empirical(&network.valid()) {
+                    Err(Error::Kernel(KernelError::Overflow { .. })) => None,
+                    kernel => Some(norm(&(kernel? - initial)) / norm(initial)).filter(|change| change.is_finite()),
+                }
             }
         };
         Ok(Record {
