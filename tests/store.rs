@@ -243,7 +243,7 @@ fn a_signal_leaves_what_resume_goes_on_with() {
                 assert!(started.elapsed() < Duration::from_secs(60));
                 std::thread::sleep(Duration::from_millis(2));
             }
-            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+            assert!(Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap().success());
             let output = child.wait_with_output().unwrap();
             assert_eq!(output.status.code(), Some(*code), "{command:?}: {}", stderr(&output));
             fails(&output, &["stopped by SIG", "the same command with --resume goes on"]);
