@@ -212,49 +212,39 @@ fn a_signal_leaves_what_resume_goes_on_with() {
     let arch = "mlp = { hidden = [4] }";
     let train = ["train", "train.toml", "--out", "run", "--set", "training.steps=20000"];
     let from_machine = [&train[..], &["--start-from-machine"]].concat();
-    let study = ["study", "study.toml", "--out", "run", "--set", "training.steps=20000"];
-    let kernel = ["kernel", "--arch", arch, "--n", "600", "--width", "1024", "--samples", "30", "--memory", "64"];
+    let study = ["study", "study.toml", "--out", "run", "--set", "training.steps=8000"];
+    let kernel = ["kernel", "--arch", arch, "--n", "400", "--width", "1024", "--samples", "12", "--memory", "64"];
     let kernel = [&kernel[..], &["--out", "run"]].concat();
     let cnn_train = ["train", "cnn.toml", "--out", "run"];
-    for (command, begun) in [
+    let jobs = [
         (&train[..], "run/config.toml"),
-        (&train, "run/checkpoint.toml"),
+        (&train, "run/dynamics.csv"),
         (&from_machine, "run/config.toml"),
         (&cnn_train, "run/config.toml"),
         (&study, "run/config.toml"),
         (&kernel, "run.partial/job.json"),
-    ] {
+    ];
+    for (index, (command, begun)) in jobs.into_iter().enumerate() {
         let (whole, folder) = (folder(), folder());
         for path in [whole.path(), folder.path()] {
             std::fs::write(path.join("cnn.toml"), &cnn).unwrap();
         }
         let path = folder.path();
         succeeds(run(whole.path(), command));
-        // Where a checkpoint is looked for, the first signal only brings it about.
-        let signals: &[(&str, i32)] = match begun {
-            "run/checkpoint.toml" => &[("-INT", 130)],
-            _ => &[("-INT", 130), ("-TERM", 143)],
-        };
-        for (signal, code) in signals {
-            let mut child = program(path, command).stderr(Stdio::piped()).spawn().unwrap();
-            let started = Instant::now();
-            let wait = if begun == "run/checkpoint.toml" { "run/dynamics.csv" } else { begun };
-            while !path.join(wait).exists() && child.try_wait().unwrap().is_none() {
-                assert!(started.elapsed() < Duration::from_secs(60));
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            assert!(Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap().success());
-            let output = child.wait_with_output().unwrap();
-            assert_eq!(output.status.code(), Some(*code), "{command:?}: {}", stderr(&output));
-            fails(&output, &["stopped by SIG", "the same command with --resume goes on"]);
-            succeeds(run(path, &[command, &["--resume"]].concat()));
-            assert!(read(&path.join("run")) == read(&whole.path().join("run")), "{command:?}: other bytes");
-            assert_eq!(names(path), names(whole.path()));
-            match path.join("run").is_dir() {
-                true => std::fs::remove_dir_all(path.join("run")).unwrap(),
-                false => std::fs::remove_file(path.join("run")).unwrap(),
-            }
+        let (signal, code) = [("-INT", 130), ("-TERM", 143)][index % 2];
+        let mut child = program(path, command).stderr(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        while !path.join(begun).exists() && child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(2));
         }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {}", stderr(&output));
+        fails(&output, &["stopped by SIG", "the same command with --resume goes on"]);
+        succeeds(run(path, &[command, &["--resume"]].concat()));
+        assert!(read(&path.join("run")) == read(&whole.path().join("run")), "{command:?}: other bytes");
+        assert_eq!(names(path), names(whole.path()));
     }
 }
 
