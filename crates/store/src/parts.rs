@@ -92,17 +92,20 @@ impl Parts<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Early, Existing, RunFolder, StoreError};
+    use super::*;
+    use crate::{Early, Existing};
 
     #[test]
     fn a_part_is_computed_once_and_is_what_it_was() {
         let root = tempfile::tempdir().unwrap();
         let run = RunFolder::create(&root.path().join("run"), Existing::Refuse, "", Early::Kept).unwrap();
-        let compute = |value: f64| run.parts().part("a", || Ok::<_, StoreError>(vec![value]));
-        assert_eq!(compute(0.1).unwrap(), [0.1]);
-        assert_eq!(compute(0.2).unwrap(), [0.1]);
+        let part = |name: &str, value: f64| {
+            run.parts().part(name, || Ok::<_, StoreError>(BTreeMap::from([("x".to_string(), value)])))
+        };
+        assert_eq!(part("a", 0.1).unwrap()["x"], 0.1);
+        assert_eq!(part("a", 0.2).unwrap()["x"], 0.1);
         std::fs::copy(run.path().join("parts/a.toml"), run.path().join("parts/b.toml")).unwrap();
-        let exchanged = run.parts().part("b", || Ok::<_, StoreError>(vec![0.3])).unwrap_err().to_string();
+        let exchanged = part("b", 0.3).unwrap_err().to_string();
         assert!(exchanged.ends_with("b.toml: damaged: its checksum is another"), "{exchanged}");
 
         let other = root.path().join("other");
