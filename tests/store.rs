@@ -68,6 +68,14 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// What a command left: a file, or the files of a folder.
+fn read(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    match out.is_dir() {
+        true => files(out),
+        false => BTreeMap::from([(PathBuf::new(), std::fs::read(out).unwrap())]),
+    }
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -102,10 +110,12 @@ fn what_was_not_written_here_stays() {
     let train = |out: &str, more: &[&str]| run(path, &[&["train", "train.toml", "--out", out], more].concat());
     // A project with a file of that name.
     std::fs::create_dir(path.join("project")).unwrap();
-    for name in ["config.toml", "mine.rs"] {
-        std::fs::write(path.join("project").join(name), TRAIN).unwrap();
+    for (name, text) in [("config.toml", TRAIN), ("manifest.txt", "config.toml\nmine.rs\n"), ("mine.rs", "")] {
+        std::fs::write(path.join("project").join(name), text).unwrap();
     }
-    fails(&train("project", &["--force"]), &["project", "config.toml, mine.rs", "left alone"]);
+    for more in [&[][..], &["--force"], &["--resume"]] {
+        fails(&train("project", more), &["project: is not a run folder", "config.toml, manifest.txt, mine.rs"]);
+    }
     fails(&train(".", &["--force"]), &["left alone"]);
     succeeds(train("run", &[]));
     std::fs::write(path.join("run/plots/mine.png"), "").unwrap();
@@ -195,28 +205,70 @@ fn walk_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// In every phase: as soon as there is something to resume, the next thing is a kernel, a solver, or steps.
 #[test]
-fn a_signal_leaves_a_checkpoint() {
-    let folder = folder();
-    let path = folder.path();
-    let steps = "training.steps=20000";
-    succeeds(run(path, &["train", "train.toml", "--out", "whole", "--set", steps]));
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let command = ["train", "train.toml", "--out", "run", "--set", steps];
-        let child = program(path, &command).stderr(Stdio::piped()).spawn().unwrap();
+fn a_signal_leaves_what_resume_goes_on_with() {
+    let cnn = TRAIN.replace("mlp]\nhidden = [8]", "cnn]\nchannels = [4]").replace("steps = 6", "steps = 300");
+    let arch = "mlp = { hidden = [4] }";
+    let train = ["train", "train.toml", "--out", "run", "--set", "training.steps=20000"];
+    let from_machine = [&train[..], &["--start-from-machine"]].concat();
+    let study = ["study", "study.toml", "--out", "run", "--set", "training.steps=8000"];
+    let kernel = ["kernel", "--arch", arch, "--n", "400", "--width", "1024", "--samples", "12", "--memory", "64"];
+    let kernel = [&kernel[..], &["--out", "run"]].concat();
+    let cnn_train = ["train", "cnn.toml", "--out", "run"];
+    let jobs = [
+        (&train[..], "run/config.toml"),
+        (&train, "run/dynamics.csv"),
+        (&from_machine, "run/config.toml"),
+        (&cnn_train, "run/config.toml"),
+        (&study, "run/config.toml"),
+        (&kernel, "run.partial/job.json"),
+    ];
+    for (index, (command, begun)) in jobs.into_iter().enumerate() {
+        let (whole, folder) = (folder(), folder());
+        for path in [whole.path(), folder.path()] {
+            std::fs::write(path.join("cnn.toml"), &cnn).unwrap();
+        }
+        let path = folder.path();
+        succeeds(run(whole.path(), command));
+        let (signal, code) = [("-INT", 130), ("-TERM", 143)][index % 2];
+        let mut child = program(path, command).stderr(Stdio::piped()).spawn().unwrap();
         let started = Instant::now();
-        while !path.join("run/config.toml").exists() {
+        while !path.join(begun).exists() && child.try_wait().unwrap().is_none() {
             assert!(started.elapsed() < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(2));
         }
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
-        fails(&output, &["stopped by SIG", "--resume"]);
-        succeeds(run(path, &[&command[..], &["--resume"]].concat()));
-        assert!(files(&path.join("run")) == files(&path.join("whole")));
-        std::fs::remove_dir_all(path.join("run")).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{command:?}: {}", stderr(&output));
+        fails(&output, &["stopped by SIG", "the same command with --resume goes on"]);
+        succeeds(run(path, &[command, &["--resume"]].concat()));
+        assert!(read(&path.join("run")) == read(&whole.path().join("run")), "{command:?}: other bytes");
+        assert_eq!(names(path), names(whole.path()));
     }
+}
+
+/// What goes to standard output is the file and nothing else, without a temporary folder, too.
+#[test]
+fn standard_output_holds_the_file_alone() {
+    let folder = folder();
+    let path = folder.path();
+    let rows: String = (0..12).map(|i| format!("{},{},{}\n", i, (i * i) % 7, i % 2)).collect();
+    std::fs::write(path.join("table.csv"), rows).unwrap();
+    let arch = "mlp = { hidden = [4] }";
+    let fit = ["fit", "table.csv", "--arch", arch, "--c", "1", "--out"];
+    let kernel = ["kernel", "--arch", arch, "--n", "6", "--width", "4", "--out"];
+    let predict = ["predict", "fit", "table.csv", "--out"];
+    for (command, name) in [(&fit[..], "fit"), (&kernel, "kernel"), (&predict, "predict")] {
+        succeeds(run(path, &[command, &[name]].concat()));
+        for out in ["-", "/dev/stdout"] {
+            let mut command = program(path, &[command, &[out]].concat());
+            let output = command.env("TMPDIR", "/nonexistent").output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert!(output.stdout == std::fs::read(path.join(name)).unwrap(), "{name} to {out}");
+        }
+    }
+    assert_eq!(names(path), ["fit", "kernel", "predict", "study.toml", "table.csv", "train.toml"]);
 }
 
 #[test]
@@ -280,11 +332,7 @@ fn stopped_everywhere(name: &str, command: &[&str], prepare: Option<&[&str]>, st
     };
     prepared(whole.path());
     succeeds(run(whole.path(), command));
-    let read = |folder: &Path| match out(folder).is_dir() {
-        true => files(&out(folder)),
-        false => BTreeMap::from([(PathBuf::new(), std::fs::read(out(folder)).unwrap())]),
-    };
-    let expected = read(whole.path());
+    let expected = read(&out(whole.path()));
     let resume: Vec<&str> = command.iter().copied().filter(|word| *word != "--force").chain(["--resume"]).collect();
     let (mut at, mut stops) = (1, 0);
     loop {
@@ -302,7 +350,7 @@ fn stopped_everywhere(name: &str, command: &[&str], prepare: Option<&[&str]>, st
         }
         let resumed = run(folder.path(), &resume);
         assert!(resumed.status.success(), "{kind} at {at}: {}\nthen {}", stderr(&output), stderr(&resumed));
-        assert!(read(folder.path()) == expected, "{kind} at {at}: other bytes");
+        assert!(read(&out(folder.path())) == expected, "{kind} at {at}: other bytes");
         assert_eq!(names(folder.path()), names(whole.path()), "{kind} at {at}: leftovers");
         assert!(
             walk_files(folder.path()).iter().all(|file| {

@@ -168,7 +168,6 @@ impl Error {
             Error::Store { error: error @ (StoreError::Exists { .. } | StoreError::Unfinished { .. }), .. } => {
                 Error::Store { error, advice: "; --force replaces it, --out names another" }
             }
-            Error::Interrupted { signal, .. } => Error::Interrupted { signal, what: "; nothing is left of it".into() },
             error => error,
         }
     }

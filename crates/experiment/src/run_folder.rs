@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use widenet_store::{Early, Existing, Parts, RunFolder, folder_of, write_whole};
-use widenet_store::{StoreError, is_stream};
+use widenet_store::{StoreError, is_stdout, is_stream};
 
 use crate::config::{difference, parse, to_toml};
 use crate::error::Error;
@@ -76,6 +76,11 @@ pub(crate) fn json_bytes(value: &serde_json::Value) -> Vec<u8> {
 /// When it cannot be written.
 pub(crate) fn write_json(folder: &RunFolder, name: &str, value: &serde_json::Value) -> Result<(), StoreError> {
     folder.write(name, &json_bytes(value))
+}
+
+/// Says what was done: on standard output, or on standard error where `out`, which was written, is standard output.
+pub(crate) fn say(out: &Path, text: &str) {
+    if is_stdout(out) { eprint!("{text}") } else { print!("{text}") }
 }
 
 /// Refuses to write a file that is there already.

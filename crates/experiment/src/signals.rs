@@ -1,7 +1,8 @@
 //! Signals that end the program: what was computed is kept first.
 //!
-//! SIGINT and SIGTERM are told to jobs that can be resumed, or that clean up: they look at [`check`] between steps. All
-//! others end at once, but not while a file is half written. A second signal ends the program wherever it is.
+//! At SIGINT and SIGTERM the program ends at once, but not while a file is half written: what is on the disk then is
+//! what `--resume` goes on with. Jobs that have more in memory than on the disk, or that clean up, look at [`caught`]
+//! or [`check`] between their steps, and end there. A second signal ends the program wherever it is.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -13,32 +14,45 @@ static CAUGHT: AtomicI32 = AtomicI32::new(0);
 /// Jobs at work that look.
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
-/// A job that looks at [`check`] between its steps, until this is dropped.
-pub(crate) struct Looking;
+/// Jobs at work that can be resumed.
+static RESUMABLE: AtomicUsize = AtomicUsize::new(0);
 
-impl Looking {
-    pub(crate) fn begin() -> Self {
-        LOOKING.fetch_add(1, Ordering::SeqCst);
-        Looking
+/// A job at work, until this is dropped.
+pub(crate) struct Job(&'static AtomicUsize);
+
+impl Job {
+    /// One that looks between its steps.
+    pub(crate) fn looking() -> Self {
+        Self::of(&LOOKING)
+    }
+
+    /// One that can be resumed.
+    pub(crate) fn resumable() -> Self {
+        Self::of(&RESUMABLE)
+    }
+
+    fn of(jobs: &'static AtomicUsize) -> Self {
+        jobs.fetch_add(1, Ordering::SeqCst);
+        Self(jobs)
     }
 }
 
-impl Drop for Looking {
+impl Drop for Job {
     fn drop(&mut self) {
-        LOOKING.fetch_sub(1, Ordering::SeqCst);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// The signal that asked the program to end, if any did.
 pub(crate) fn caught() -> Option<i32> {
-    Some(CAUGHT.load(Ordering::Relaxed)).filter(|&signal| signal != 0)
+    Some(CAUGHT.load(Ordering::SeqCst)).filter(|&signal| signal != 0)
 }
 
-/// Ends a job between two of its steps when a signal asks for that.
+/// Ends a job between two of its steps when a signal asks for that. What it wrote is removed.
 pub(crate) fn check() -> Result<(), Error> {
     match caught() {
         None => Ok(()),
-        Some(signal) => Err(Error::Interrupted { signal, what: "; the same command with --resume goes on".into() }),
+        Some(signal) => Err(Error::Interrupted { signal, what: "; nothing is left of it".into() }),
     }
 }
 
@@ -57,16 +71,21 @@ pub(crate) fn watch() {
     {
         use signal_hook::consts::{SIGINT, SIGTERM};
         let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+        let say = |line: String| {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("widenet: {line}\n").as_bytes());
+        };
         std::thread::spawn(move || {
             for signal in signals.forever() {
                 let first = CAUGHT.swap(signal, Ordering::SeqCst) == 0;
                 if first && LOOKING.load(Ordering::SeqCst) > 0 {
-                    let note = "widenet: stopping after this step; a second signal ends at once";
-                    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{note}\n").as_bytes());
+                    say("stopping after this step; a second signal ends at once".into());
                     continue;
                 }
                 if first {
                     widenet_store::write::rest(std::time::Duration::from_secs(2));
+                }
+                if RESUMABLE.load(Ordering::SeqCst) > 0 {
+                    say(format!("stopped by {}; the same command with --resume goes on", name(signal)));
                 }
                 std::process::exit(128 + signal);
             }

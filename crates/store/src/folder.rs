@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -44,6 +44,11 @@ impl Folder {
         let folder = Self { path: path.into(), lock, list: Mutex::new(list) };
         folder.rewrite_list()?;
         Ok(folder)
+    }
+
+    /// Whether another process writes the folder just now.
+    pub fn is_written(path: &Path) -> bool {
+        Lock::is_taken(&path.join(LOCK))
     }
 
     /// Where it is.
@@ -100,6 +105,11 @@ impl Folder {
         } else {
             fs::remove_file(&path).map_err(StoreError::io(path))
         }
+    }
+
+    /// The names of the files on its list, which may be there or not.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.list().iter().filter(|name| !name.ends_with('/')).cloned().collect()
     }
 
     /// What the folder holds that is not on its list.
@@ -224,19 +234,20 @@ pub(crate) fn foreign_at(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     foreign(path, &read_list(path)?)
 }
 
-/// Whether a folder has a list.
+/// Whether a folder has a list. Others have files of that name, too: ours is known by its first line.
 pub(crate) fn is_listed(path: &Path) -> bool {
-    path.join(LIST).is_file()
+    let mut head = [0; LIST_HEAD.len()];
+    let read = File::open(path.join(LIST)).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *LIST_HEAD.as_bytes()
 }
 
 /// The whole lines of a folder's list; none where there is no list.
 fn read_list(path: &Path) -> Result<BTreeSet<String>, StoreError> {
+    if !is_listed(path) {
+        return Ok(BTreeSet::new());
+    }
     let path = path.join(LIST);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(StoreError::io(path)(error)),
-    };
+    let text = fs::read_to_string(&path).map_err(StoreError::io(path))?;
     let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
     Ok(whole.filter(|line| !line.is_empty() && !line.starts_with('#')).map(String::from).collect())
 }
@@ -317,7 +328,8 @@ fn walk(
 /// Whether a file is on the list, or the rest of one that is.
 fn is_known(path: &Path, name: &str, prefix: &str, list: &BTreeSet<String>) -> bool {
     let own = |name: &str| prefix.is_empty() && [LIST, LOCK].contains(&name);
-    if list.contains(name) || own(name) {
+    let is_list = name == LIST && prefix.is_empty();
+    if list.contains(name) || own(name) && (!is_list || path.parent().is_some_and(is_listed)) {
         return true;
     }
     let partial = path.file_name().unwrap_or_default().to_string_lossy();
@@ -370,6 +382,17 @@ mod tests {
         fs::remove_dir(path.join("plots")).unwrap();
         folder.delete("a").unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_list_of_others_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        for text in ["data.csv\nmanifest.txt\n", "", "# What widenet wrote here.\ndata.csv\n"] {
+            fs::write(root.path().join("data.csv"), "").unwrap();
+            fs::write(root.path().join(LIST), text).unwrap();
+            assert_eq!(files(&foreign_at(root.path()).unwrap()), ["data.csv", LIST]);
+            assert!(matches!(Folder::open(root.path()), Err(StoreError::Foreign { .. })));
+        }
     }
 
     #[test]

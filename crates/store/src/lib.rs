@@ -60,4 +60,4 @@ pub use folder::Folder;
 pub use lock::Lock;
 pub use parts::Parts;
 pub use run_folder::{Early, Existing, RunFolder};
-pub use write::{folder_of, is_stream, write_whole, write_with};
+pub use write::{folder_of, is_stdout, is_stream, write_whole, write_with};

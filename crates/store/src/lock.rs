@@ -26,6 +26,12 @@ impl Lock {
         Ok(Self { path: path.into(), _file: claim(path, owner)? })
     }
 
+    /// Whether another process has the lock at `path` just now.
+    pub fn is_taken(path: &Path) -> bool {
+        let file = OpenOptions::new().write(true).open(path);
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The lock's file was moved along with its folder.
     pub(crate) fn moved(&mut self, path: PathBuf) {
         self.path = path;
@@ -101,13 +107,16 @@ mod tests {
     fn one_holder_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let (path, owner) = (folder.path().join("lock"), Path::new("run"));
+        assert!(!Lock::is_taken(&path));
         let first = Lock::take(&path, owner).unwrap();
+        assert!(Lock::is_taken(&path));
         let refused = Lock::take(&path, owner).unwrap_err();
         assert_eq!(refused.to_string(), "run: is being written by another process");
         drop(first);
         assert!(!path.exists());
         // What a process left that was killed: a file that nobody has.
         fs::write(&path, "left").unwrap();
+        assert!(!Lock::is_taken(&path));
         let again = Lock::take(&path, owner).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
         drop(again);

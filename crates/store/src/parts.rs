@@ -1,11 +1,14 @@
 //! Finished parts of a long computation, which are never computed twice.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::checksum::{seal, unseal};
+use crate::checksum::{Checksum, seal, unseal};
 use crate::error::StoreError;
 use crate::run_folder::RunFolder;
 
@@ -57,5 +60,62 @@ impl Parts<'_> {
         let text = toml_edit::ser::to_string(&value).map_err(|error| damaged(&error.to_string()))?;
         self.run.write(&file, &seal(&label, self.run.configuration(), text.as_bytes()))?;
         Ok(value)
+    }
+
+    /// Files of a folder that was made for this run, another run's for instance: the first call under this name keeps
+    /// their checksums, later ones compare.
+    ///
+    /// # Errors
+    ///
+    /// When one is missing or is not what it was.
+    pub fn files(&self, name: &str, folder: &Path, files: &[&str]) -> Result<(), StoreError> {
+        let sums = || -> Result<BTreeMap<String, String>, StoreError> {
+            let sum = |file: &&str| {
+                let path = folder.join(file);
+                let bytes = match fs::read(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        return Err(StoreError::damaged(&path, "it is missing"));
+                    }
+                    read => read.map_err(StoreError::io(&path))?,
+                };
+                Ok((file.to_string(), Checksum::of(&bytes).to_string()))
+            };
+            files.iter().map(sum).collect()
+        };
+        let kept = self.part(name, sums)?;
+        match sums()?.iter().find(|(file, sum)| kept.get(*file) != Some(sum)) {
+            Some((file, _)) => Err(StoreError::damaged(&folder.join(file), "its checksum is another")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Early, Existing};
+
+    #[test]
+    fn a_part_is_computed_once_and_is_what_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(&root.path().join("run"), Existing::Refuse, "", Early::Kept).unwrap();
+        let part = |name: &str, value: f64| {
+            run.parts().part(name, || Ok::<_, StoreError>(BTreeMap::from([("x".to_string(), value)])))
+        };
+        assert_eq!(part("a", 0.1).unwrap()["x"], 0.1);
+        assert_eq!(part("a", 0.2).unwrap()["x"], 0.1);
+        std::fs::copy(run.path().join("parts/a.toml"), run.path().join("parts/b.toml")).unwrap();
+        let exchanged = part("b", 0.3).unwrap_err().to_string();
+        assert!(exchanged.ends_with("b.toml: damaged: its checksum is another"), "{exchanged}");
+
+        let other = root.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("weights"), "1").unwrap();
+        let keep = || run.parts().files("other", &other, &["weights"]).map_err(|error| error.to_string());
+        assert_eq!((keep(), keep()), (Ok(()), Ok(())));
+        std::fs::write(other.join("weights"), "2").unwrap();
+        assert!(keep().unwrap_err().ends_with("weights: damaged: its checksum is another"));
+        std::fs::remove_file(other.join("weights")).unwrap();
+        assert!(keep().unwrap_err().ends_with("weights: damaged: it is missing"));
     }
 }

@@ -80,9 +80,11 @@ impl There {
 
 impl Site {
     fn of(path: &Path) -> Result<Self, StoreError> {
-        let place = match path.is_symlink() || path.file_name().is_none() {
-            true => path.canonicalize().map_err(StoreError::io(path))?,
-            false => path.to_path_buf(),
+        // Without a `/` at the end, which would hide that it is a link.
+        let plain: PathBuf = path.components().collect();
+        let place = match plain.is_symlink() || plain.file_name().is_none() {
+            true => plain.canonicalize().map_err(StoreError::io(path))?,
+            false => plain,
         };
         let name = place.file_name().unwrap_or_default().to_os_string();
         let beside = |end: &str| {
@@ -100,15 +102,34 @@ impl Site {
     }
 
     fn check(&self, existing: Existing) -> Result<(), StoreError> {
+        let there = There::at(&self.place)?;
+        self.check_unwritten()?;
+        self.check_found(there, existing)
+    }
+
+    /// Refuses what another process writes just now, and what is in the way of a run that replaces another.
+    fn check_unwritten(&self) -> Result<(), StoreError> {
+        for path in [&self.new, &self.old, &self.place] {
+            if Folder::is_written(path) {
+                return Err(StoreError::Locked { path: self.place.clone() });
+            }
+            if path != &self.place && There::at(path)? == There::Other {
+                return Err(StoreError::Foreign { path: path.clone(), files: foreign_at(path)? });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_found(&self, there: There, existing: Existing) -> Result<(), StoreError> {
         if self.is_half_swapped() {
             return match existing {
                 Existing::Refuse => Err(StoreError::Unfinished { path: self.new.clone() }),
                 Existing::Resume | Existing::Replace => Ok(()),
             };
         }
-        let (there, beside) = (There::at(&self.place)?, There::at(&self.new)?);
+        let beside = There::at(&self.new)?;
         match (there, existing) {
-            (There::Other, _) => Err(StoreError::Foreign { path: self.place.clone(), files: foreign_at(&self.place)? }),
+            (There::Other, _) => Err(StoreError::NotARun { path: self.place.clone(), files: foreign_at(&self.place)? }),
             (There::Nothing, Existing::Resume) if beside != There::Run => {
                 Err(StoreError::Nothing { path: self.place.clone() })
             }
@@ -136,9 +157,6 @@ impl Site {
 
     /// Ends a swap that was cut short: a finished run goes to its place, and what it replaced is removed.
     fn settle(&self) -> Result<(), StoreError> {
-        if !self.old.exists() || There::at(&self.old)? == There::Other {
-            return Ok(());
-        }
         if !self.place.exists() {
             let finished = self.new.join(RESULTS).is_file();
             let from = if finished { &self.new } else { &self.old };
@@ -212,6 +230,8 @@ impl RunFolder {
                 let old = Folder::open(&site.place)?;
                 let new = beside.map_or_else(|| Folder::open(&site.new), Ok)?;
                 new.clear(CONFIG)?;
+                // What others may see of it, they may see of the new one, from now on.
+                copy_mode(&site.place, &site.new)?;
                 (new, Some(old))
             }
             (there, _, beside) => {
@@ -223,7 +243,7 @@ impl RunFolder {
                     // Another process may have been there between the look and the lock.
                     match There::at(&site.place)? {
                         There::Nothing => folder.clear(CONFIG)?,
-                        _ => site.check(existing)?,
+                        there => site.check_found(there, existing)?,
                     }
                 }
                 (folder, None)
@@ -326,6 +346,7 @@ impl RunFolder {
             if !files.is_empty() {
                 return Err(StoreError::Foreign { path: place.clone(), files });
             }
+            before.names().iter().try_for_each(|name| copy_mode(&place.join(name), &new.join(name)))?;
             rename(place, old).map_err(StoreError::io(place))?;
             before.moved(old.clone());
         }
@@ -335,10 +356,75 @@ impl RunFolder {
     }
 }
 
+/// Gives a file or a folder the mode of another, if both are there.
+fn copy_mode(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let (Ok(from), Ok(found)) = (fs::metadata(from), fs::metadata(to)) else { return Ok(()) };
+    match from.permissions() == found.permissions() {
+        true => Ok(()),
+        false => fs::set_permissions(to, from.permissions()).map_err(StoreError::io(to)),
+    }
+}
+
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.early == Early::Removed {
             self.folder.tidy(CONFIG);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(path: &Path, existing: Existing) -> Result<RunFolder, StoreError> {
+        RunFolder::create(path, existing, "", Early::Kept)
+    }
+
+    #[test]
+    fn a_run_that_is_written_is_told_as_such() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let told = |existing| RunFolder::check(&path, existing).unwrap_err().to_string();
+        let run = create(&path, Existing::Refuse).unwrap();
+        for existing in [Existing::Refuse, Existing::Resume, Existing::Replace] {
+            assert_eq!(told(existing), format!("{}: is being written by another process", path.display()));
+        }
+        run.finish(b"1").unwrap();
+        assert_eq!(told(Existing::Refuse), format!("{} exists", path.display()));
+        let _new = create(&path, Existing::Replace).unwrap();
+        assert!(told(Existing::Refuse).ends_with("is being written by another process"));
+    }
+
+    #[test]
+    fn what_lies_beside_and_is_not_ours_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        create(&path, Existing::Refuse).unwrap().finish(b"1").unwrap();
+        for beside in [".run.old", ".run.new"] {
+            fs::create_dir(root.path().join(beside)).unwrap();
+            fs::write(root.path().join(beside).join("mine"), "").unwrap();
+            let error = create(&path, Existing::Replace).unwrap_err().to_string();
+            assert!(error.contains(&format!("{beside}: holds what widenet did not write (mine)")), "{error}");
+            fs::remove_dir_all(root.path().join(beside)).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_run_has_the_modes_and_the_link_of_the_old() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        create(&path, Existing::Refuse).unwrap().finish(b"1").unwrap();
+        let results = path.join(RESULTS);
+        for (path, mode) in [(&path, 0o700), (&results, 0o600)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        symlink("run", root.path().join("link")).unwrap();
+        create(&root.path().join("link/"), Existing::Replace).unwrap().finish(b"2").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((fs::read(&results).unwrap(), mode(&path), mode(&results)), (b"2".to_vec(), 0o700, 0o600));
+        assert!(root.path().join("link").is_symlink());
     }
 }

@@ -38,7 +38,8 @@ pub fn write_with<T, E: From<StoreError>>(path: &Path, fill: impl FnOnce(&mut Fi
     match Place::of(path).map_err(StoreError::io(path))? {
         Place::File(target) => replace(path, &target, fill),
         Place::Stream(mut stream) => {
-            let mut file = tempfile::tempfile().map_err(StoreError::io(path))?;
+            let file = tempfile::tempfile().or_else(|_| tempfile::tempfile_in("."));
+            let mut file = file.map_err(StoreError::io(path))?;
             let value = fill(&mut file)?;
             let sent = file.rewind().and_then(|()| io::copy(&mut file, &mut stream)).and_then(|_| stream.flush());
             sent.map_err(StoreError::io(path))?;
@@ -53,6 +54,11 @@ pub fn is_stream(path: &Path) -> bool {
     own_stream(path).is_some()
         || is_descriptor(path)
         || fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Whether bytes written to this path go to the program's standard output.
+pub fn is_stdout(path: &Path) -> bool {
+    STDOUT.iter().any(|name| path == Path::new(name))
 }
 
 /// The folder that a file lies in, or would lie in.
@@ -106,10 +112,13 @@ impl Place {
     }
 }
 
+/// The names of standard output.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 /// The program's own output, by any of its names.
 fn own_stream(path: &Path) -> Option<Box<dyn Write>> {
     match path.to_str()? {
-        "-" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Some(Box::new(io::stdout())),
+        name if STDOUT.contains(&name) => Some(Box::new(io::stdout())),
         "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Some(Box::new(io::stderr())),
         _ => None,
     }

@@ -43,7 +43,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let samples = Samples::load(config, places, &model)?;
     eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
 
-    let _looking = crate::signals::Looking::begin();
+    let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);
     let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let started = Instant::now();

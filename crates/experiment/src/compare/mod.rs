@@ -44,7 +44,7 @@ pub fn compare(config: &CompareConfig, places: &Places) -> Result<Finished, Erro
         config.compare.widths.iter().map(|&width| architecture.with_width(width)).collect::<Result<_, _>>()?;
     networks.last().map_or(Ok(()), |widest| check_memory(config, widest))?;
 
-    let _looking = crate::signals::Looking::begin();
+    let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);
     let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let setup = Setup { config, data: &data, networks, device };

@@ -21,13 +21,14 @@ use widenet_machine::{
     SavedMachine, Scheme, Sigmoid, Stop, Task, calibrate, conjugate_gradients, deal,
 };
 use widenet_model::{Purpose, stream};
+use widenet_store::is_stdout;
 
 use crate::backend::Backend;
 use crate::config::defaults;
 use crate::error::Error;
 use crate::gram_file::hash;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::write_whole;
+use crate::run_folder::say;
 use crate::understood;
 use kernel::{KernelSource, Rows};
 use samples::{SampleArgs, wrong_label};
@@ -406,10 +407,11 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
         ..machine
     };
     let libsvm = args.libsvm.as_ref().map(|path| Ok::<_, Error>((path, machine.to_libsvm()?))).transpose()?;
-    write_whole(&args.out, &machine.to_npz())?;
+    output::write(&args.out, &machine.to_npz(), args.force)?;
     if let Some((path, text)) = libsvm {
-        write_whole(path, text.as_bytes())?;
+        output::write(path, text.as_bytes(), args.force)?;
     }
+    let printed = args.libsvm.as_ref().filter(|path| is_stdout(path)).unwrap_or(&args.out);
 
     let worst = worst(&machines);
     if worst.stop != Stop::Converged {
@@ -434,13 +436,17 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
             "outputs": outcomes.collect::<Vec<_>>(), "support": machine.support.len(), "train": score.to_json(),
             "kernel_seconds": kernel_seconds, "machine_seconds": machine_seconds, "machine": args.out,
         });
-        println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
+        say(printed, &format!("{}\n", serde_json::to_string_pretty(&document).expect("plain data")));
         return Ok(());
     }
     let (stop, gap) = (words(worst.stop), worst.objectives.relative_gap());
-    println!("{} of {n} samples in the support; {stop}, largest relative duality gap {gap:.1e}", machine.support.len());
-    println!("on the training samples: {}", score.text());
-    println!("machine: {}", args.out.display());
+    let support = machine.support.len();
+    let lines = [
+        format!("{support} of {n} samples in the support; {stop}, largest relative duality gap {gap:.1e}"),
+        format!("on the training samples: {}", score.text()),
+        format!("machine: {}", args.out.display()),
+    ];
+    lines.iter().for_each(|line| say(printed, &format!("{line}\n")));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::run_folder::{folder_of, refuse_existing};
+use crate::run_folder::{folder_of, refuse_existing, write_whole};
 
 /// Refuses files that could not be written, or that would take the place of each other or of a file that is read. Each
 /// of `outputs` comes with the option that names it.
@@ -34,6 +34,12 @@ pub(super) fn check(outputs: &[(&str, &Path)], inputs: &[&Path], force: bool) ->
         }
     }
     Ok(())
+}
+
+/// Writes a file whole that [`check`] found free. Another process may have written it since.
+pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
+    refuse_existing(path, force)?;
+    Ok(write_whole(path, bytes)?)
 }
 
 /// The same for every spelling of a path, whether the file is there or not.

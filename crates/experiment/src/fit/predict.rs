@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use widenet_machine::{SavedMachine, Task};
-use widenet_store::is_stream;
 use widenet_store::text::csv_cell;
 
 use super::samples::SampleArgs;
 use super::{Score, Truth, output};
 use crate::error::Error;
 use crate::machine_kernel::MachineKernel;
-use crate::run_folder::write_whole;
+use crate::run_folder::say;
 use crate::understood;
 
 /// Predict with a saved machine
@@ -81,9 +80,8 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
         csv.write_record(std::iter::once(prediction).chain(numbers)).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
-    write_whole(&args.out, &bytes)?;
-    // Where the predictions are printed, nothing else is.
-    let say = |text: String| if is_stream(&args.out) { eprintln!("{text}") } else { println!("{text}") };
+    output::write(&args.out, &bytes, args.force)?;
+    let say = |text: String| say(&args.out, &format!("{text}\n"));
 
     let score = truth.map(|truth| Score::of(&machine, &truth, &outputs));
     let count = samples.inputs.nrows();

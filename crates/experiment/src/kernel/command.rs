@@ -12,6 +12,7 @@ use crate::backend::Backend;
 use crate::commands::precision;
 use crate::config::{Config, DataConfig, defaults, parse};
 use crate::error::Error;
+use crate::run_folder::say;
 
 /// Training samples where no configuration says how many.
 const SAMPLES: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
@@ -172,7 +173,8 @@ pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
         memory: args.memory,
         stop_after: args.stop_after_blocks,
     };
-    kernel(&config, &places)?.print(args.json);
+    let finished = kernel(&config, &places)?;
+    say(&places.out, &finished.text(args.json));
     Ok(())
 }
 

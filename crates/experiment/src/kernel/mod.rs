@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use widenet_data::Split;
 use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape};
 use widenet_store::memory::MemoryError;
-use widenet_store::{is_stream, write_with};
+use widenet_store::{Folder, StoreError, is_stream, write_with};
 use widenet_tangent::{Contraction, EmpiricalKernel, EmpiricalKind, Kernel, LayerPlan, LimitKernel, LimitKind, Method};
 
 use crate::backend::Backend;
@@ -154,7 +154,7 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
         refuse_existing(&places.out, places.force)?;
     }
     let job = setup.plan()?;
-    let _looking = crate::signals::Looking::begin();
+    let _job = crate::signals::Job::resumable();
     let (partial, job) = match places.resume && Partial::interrupted(&partial) {
         true => Partial::resume(&partial, &setup.metadata)?,
         false => (Partial::create(&partial, &job)?, job),
@@ -176,6 +176,9 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     // Whether it is this very job that is finished, is seen when the job is known.
     refuse_existing(out, places.force || places.resume)?;
     let partial = Partial::place(out);
+    if Folder::is_written(&partial) {
+        return Err(StoreError::Locked { path: partial }.into());
+    }
     if Partial::interrupted(&partial) && !places.resume && !places.force {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
     }
@@ -472,7 +475,6 @@ impl Worker<'_> {
                 if self.setup.places.stop_after.is_some_and(|limit| self.computed >= limit) {
                     return Ok(false);
                 }
-                crate::signals::check()?;
                 let kernel = kernel.get_or_insert_with(make);
                 let columns = matrix.columns(&rows, n);
                 let mut block = self.block(kernel, matrix, rows)?;

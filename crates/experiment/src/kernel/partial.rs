@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
-use widenet_store::{Checksum, Folder, StoreError, seal, unseal};
+use widenet_store::{Checksum, Folder, StoreError, is_stream, seal, unseal};
 
 use crate::config::difference;
 use crate::error::Error;
@@ -32,9 +32,12 @@ pub struct Job {
 const JOB: &str = "job.json";
 
 impl Partial {
-    /// The folder that belongs to a file.
+    /// The folder that belongs to a file; of a device or an output of the program it is in the current folder.
     pub fn place(file: &Path) -> PathBuf {
-        let mut name = file.as_os_str().to_owned();
+        let mut name = match is_stream(file) {
+            true => file.file_name().unwrap_or_default().to_owned(),
+            false => file.as_os_str().to_owned(),
+        };
         name.push(".partial");
         name.into()
     }

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Block;
+use crate::run_folder::Parts;
 
 /// A training run of a figure.
 pub(super) struct Run {
@@ -83,11 +84,10 @@ pub(super) fn figure_a1_run(
 }
 
 /// Runs or reads every run.
-fn all(runs: &[Run], options: &Options, path: &Path) -> Result<Vec<(Value, Columns)>, Error> {
+fn all(runs: &[Run], options: &Options, parts: &Parts, path: &Path) -> Result<Vec<(Value, Columns)>, Error> {
     let one = |run: &Run| {
-        let folder = path.join(&run.name);
-        let results = trained(run.config.clone(), options, folder.clone())?;
-        Ok((results, columns(&folder.join("dynamics.csv"))?))
+        let results = trained(&run.name, run.config.clone(), options, parts, path)?;
+        Ok((results, columns(&path.join(&run.name).join("dynamics.csv"))?))
     };
     runs.iter().map(one).collect()
 }
@@ -121,9 +121,9 @@ fn results_of(runs: &[Run], found: &[(Value, Columns)]) -> Value {
 }
 
 /// Figure 1. Its training runs lie in `folder`.
-pub(super) fn figure1(options: &Options, folder: &Path) -> Result<Reproduced, Error> {
+pub(super) fn figure1(options: &Options, parts: &Parts, folder: &Path) -> Result<Reproduced, Error> {
     let runs = figure1_runs(options.scale)?;
-    let found = all(&runs, options, folder)?;
+    let found = all(&runs, options, parts, folder)?;
     let mut claims = Vec::new();
     let mut blocks = vec![Block::Paragraph(
         "The paper trains a three-layer network on 128 images with its last-layer regulariser, whose effect on the output \
@@ -228,9 +228,9 @@ fn closer(runs: &[(&Run, &Columns)]) -> String {
 }
 
 /// Figure A.1. Its training runs lie in `folder`.
-pub(super) fn figure_a1(options: &Options, folder: &Path) -> Result<Reproduced, Error> {
+pub(super) fn figure_a1(options: &Options, parts: &Parts, folder: &Path) -> Result<Reproduced, Error> {
     let runs = figure_a1_runs(options.scale)?;
-    let found = all(&runs, options, folder)?;
+    let found = all(&runs, options, parts, folder)?;
     let mut claims = Vec::new();
     let mut blocks = vec![Block::Paragraph(
         "Minibatches of 64 images. The published code decays only the batch's coefficients of the machine, whose fixed \

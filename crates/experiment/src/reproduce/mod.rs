@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::judgement::told;
 use crate::report::{Block, Report};
 use crate::run_folder::{Early, Existing, Parts, RunFolder, finished, json_bytes};
+use crate::signals;
 use crate::study::{Studied, StudyConfig, study};
 use crate::train::{Finished, Places, train};
 
@@ -186,7 +187,7 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
             return Ok(finished);
         }
     }
-    let _looking = crate::signals::Looking::begin();
+    let _job = signals::Job::resumable();
     let folder = RunFolder::create(&options.places.run, options.places.existing, &settings, Early::Kept)?;
     // The runs and studies that it is made of.
     for name in [RUNS, STUDY].into_iter().chain(Target::EACH.map(Target::name)) {
@@ -223,8 +224,8 @@ const STUDY: &str = "study";
 /// Reproduces one target into a folder, with the training runs in another.
 fn one(target: Target, options: &Options, (path, parts): (&Path, &Parts), runs: &Path) -> Result<Reproduced, Error> {
     match target {
-        Target::Figure1 => figure::figure1(options, runs),
-        Target::FigureA1 => figure::figure_a1(options, runs),
+        Target::Figure1 => figure::figure1(options, parts, runs),
+        Target::FigureA1 => figure::figure_a1(options, parts, runs),
         Target::Table2 => table2::table2(options, parts, runs),
         Target::Table3 => table3::table3(options, parts),
         Target::Table1 => table1(options, path),
@@ -284,10 +285,20 @@ fn part_of(options: &Options, run: PathBuf) -> Places {
     Places { data: options.places.data.clone(), run, existing, stop_at: None }
 }
 
-/// The results of a training run, which is not run again if it is finished.
-fn trained(mut config: Config, options: &Options, run: PathBuf) -> Result<Value, Error> {
+/// What is read of a training run.
+const READ: [&str; 4] = ["results.json", "dynamics.csv", "weights.safetensors", "machine.npz"];
+
+/// The results of a training run `NAME` in `RUNS/NAME`, which is not run again if it is finished.
+fn trained(name: &str, mut config: Config, options: &Options, parts: &Parts, runs: &Path) -> Result<Value, Error> {
     config.backend = options.backend.unwrap_or(config.backend);
-    let results = train(&config, &part_of(options, run))?.results;
+    let run = runs.join(name);
+    let results = train(&config, &part_of(options, run.clone()))?.results;
+    parts.files(&format!("run-{name}"), &run, &READ)?;
+    // A signal that came at its last step.
+    if let Some(signal) = signals::caught() {
+        let what = "; the same command with --resume goes on".into();
+        return Err(Error::Interrupted { signal, what });
+    }
     // As they are read back where the run is not run again: JSON gives some numbers back one unit off in the last place.
     Ok(serde_json::from_slice(&json_bytes(&results)).expect("written just now"))
 }

@@ -96,7 +96,7 @@ pub fn table2(options: &Options, parts: &Parts, runs: &Path) -> Result<Reproduce
     let mut machine_file = None;
     for run in training_runs(options.scale)? {
         let (width, folder) = (run.width, runs.join(&run.name));
-        trained(run.config, options, folder.clone())?;
+        trained(&run.name, run.config, options, parts, runs)?;
         machine_file = Some(folder.join("machine.npz"));
         rows.push(parts.part(&format!("trained-{width}"), || {
             let model = Model::read(&folder.join("weights.safetensors"))?;

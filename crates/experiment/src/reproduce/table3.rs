@@ -111,7 +111,6 @@ impl Trainer {
                 let size = config.training.batch_size.map(std::num::NonZero::get);
                 let mut batches = Batches::new(config.seed, n, size);
                 for step in 0..config.training.steps.get() {
-                    crate::signals::check()?;
                     machine.step(gram, labels, config.objective.loss.loss(), batches.at(step));
                 }
                 // The decay of the batch alone has the fixed point of this lambda.

@@ -221,7 +221,6 @@ fn measure(
         if step == steps {
             break;
         }
-        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(

@@ -172,7 +172,6 @@ fn measure(
             break;
         }
         let tangent = own_kernel(&network, row.parameters).gram_symmetric(data.train.inputs.view())?;
-        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(

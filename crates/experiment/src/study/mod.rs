@@ -55,7 +55,7 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
         )));
     }
     let setup = Setup { config, data, architecture, device };
-    let _looking = crate::signals::Looking::begin();
+    let _job = crate::signals::Job::resumable();
     match &config.study {
         StudyKind::Gap(gap) => gap::run(&setup, gap, places),
         StudyKind::Objective(objective) => objective::run(&setup, objective, places),

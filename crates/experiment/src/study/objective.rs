@@ -186,7 +186,6 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
             points.push(point);
         }
         if step < steps {
-            crate::signals::check()?;
             let value = descent.step(&all)?;
             if !value.is_finite() {
                 let problem = format!(

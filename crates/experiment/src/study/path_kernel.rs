@@ -150,7 +150,6 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
             break;
         }
         let tangent = own_kernel(&network, row.parameters).gram(inputs.view(), data.train.inputs.view())?;
-        crate::signals::check()?;
         let value = descent.step(&all)?;
         if !value.is_finite() {
             return Err(Error::Numerics(format!(

@@ -21,7 +21,7 @@ use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels, solve};
 use widenet_model::{Architecture, Network, Shape};
-use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, LimitKernel, LimitKind};
+use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, LimitKernel, LimitKind};
 
 use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
@@ -64,13 +64,17 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// The results as JSON, or the summary.
+    pub fn text(&self, as_json: bool) -> String {
+        match as_json {
+            true => serde_json::to_string_pretty(&self.results).expect("plain data") + "\n",
+            false => self.summary.clone(),
+        }
+    }
+
     /// Prints the results as JSON, or the summary.
     pub fn print(&self, as_json: bool) {
-        if as_json {
-            println!("{}", serde_json::to_string_pretty(&self.results).expect("plain data"));
-        } else {
-            print!("{}", self.summary);
-        }
+        print!("{}", self.text(as_json));
     }
 }
 
@@ -113,7 +117,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let saved =
         config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
 
-    let _looking = signals::Looking::begin();
+    let _job = signals::Job::resumable();
     let folder = RunFolder::create(&places.run, places.existing, &config.to_toml(), Early::Kept)?;
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();
@@ -249,6 +253,7 @@ impl Run<'_> {
         let mut last_loss = None;
         let (mut saved, mut pause) = (Instant::now(), CHECKPOINT_EVERY);
         let trained = Instant::now();
+        let looking = signals::Job::looking();
         let mut diverged = None;
         for step in first..=steps.min(stop_at.max(first)) {
             let recorded = records.last().is_some_and(|record: &Record| record.step >= step);
@@ -285,8 +290,10 @@ impl Run<'_> {
                 pause = CHECKPOINT_EVERY.max(CHECKPOINT_PART * (saved - started));
             }
             if let Some(signal) = caught.filter(|_| step < steps) {
-                let what =
-                    format!(" after step {step} of {steps}; --resume goes on from {}", self.folder.path().display());
+                let what = format!(
+                    " after step {step} of {steps}, kept in {}; the same command with --resume goes on",
+                    self.folder.path().display()
+                );
                 return Err(Error::Interrupted { signal, what });
             }
             if stop {
@@ -305,6 +312,7 @@ impl Run<'_> {
             }
             progress.inc(1);
         }
+        drop(looking);
         progress.finish_and_clear();
         output::write_dynamics(self.folder, config, &records)?;
         if let Some((step, Divergence { who, what, value })) = diverged {
@@ -412,9 +420,11 @@ impl<'a> Observer<'a> {
             None => None,
             Some(initial) => {
                 use burn::module::Module;
-                let change = norm(&(self.empirical(&network.valid())? - initial)) / norm(initial);
                 // Of a kernel that is 0, or too large to be squared, there is none.
-                change.is_finite().then_some(change)
+                match self.empirical(&network.valid()) {
+                    Err(Error::Kernel(KernelError::Overflow { .. })) => None,
+                    kernel => Some(norm(&(kernel? - initial)) / norm(initial)).filter(|change| change.is_finite()),
+                }
             }
         };
         Ok(Record {
