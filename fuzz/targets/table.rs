@@ -31,8 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(n > 0 && d > 0 && samples.origin.lines.len() == n && samples.target.labels.len() == n);
     assert!(samples.inputs.iter().all(|value| value.is_finite()) && [0, d].contains(&samples.names.len()));
     let known = Known { features: d, names: samples.names.clone(), form: samples.origin.form.clone() };
-    let header = told(*choice).header;
-    let again = read(&source, &Told { header, ..Told::default() }, Some(&known), Some(MEMORY)).unwrap();
+    // Text that is UTF-8 is taken for it, unless another encoding is told again.
+    let Told { header, encoding, .. } = told(*choice);
+    let again = read(&source, &Told { header, encoding, ..Told::default() }, Some(&known), Some(MEMORY)).unwrap();
     assert_eq!((again.inputs, again.target), (samples.inputs, samples.target));
     // Another file of the kind, or none.
     std::fs::write(&path, &content[content.len() / 2..]).unwrap();
