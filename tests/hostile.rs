@@ -70,6 +70,9 @@ fn packed_images_are_not_unfolded_without_bound() {
     // The header of eight million images, and a few of them.
     let file = std::fs::File::create(at.join("train-images-idx3-ubyte.gz")).unwrap();
     let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        std::fs::write(at.join(name), "").unwrap();
+    }
     let header = [0x803_u32, 8_000_000, 28, 28].map(u32::to_be_bytes).concat();
     packer.write_all(&header).unwrap();
     packer.write_all(&vec![0; 1 << 20]).unwrap();

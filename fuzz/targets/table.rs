@@ -1,22 +1,43 @@
-//! Tables: the first byte chooses the file's name and what is asked for, the rest is the file.
+//! Tables: the first byte chooses the file's name, the second what is told, the rest is the file. What was read once is
+//! read in the same way for a machine that was fitted to it.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use widenet_data::Table;
+use widenet_data::{Decimal, Known, Source, Told, read};
+
+/// Bytes that a table may take.
+const MEMORY: u64 = 100 << 20;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
+fn told(choice: u8) -> Told {
+    let header = [None, Some(true), Some(false), None][usize::from(choice & 3)];
+    let label = [None, Some("1"), Some("y"), Some("2")][usize::from(choice >> 2 & 3)];
+    let decimal = [None, Some(Decimal::Comma)][usize::from(choice >> 4 & 1)];
+    let encoding = [None, Some("latin-1"), Some("utf-16le"), None][usize::from(choice >> 5 & 3)];
+    let encoding = encoding.map(|name| name.parse().unwrap());
+    Told { label: label.map(String::from), header, decimal, encoding }
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let Some((&choice, content)) = bytes.split_first() else { return };
-    let path = FOLDER.path().join(if choice & 1 == 0 { "t.csv" } else { "t.svm" });
+    let [name, choice, content @ ..] = bytes else { return };
+    let path = FOLDER.path().join(if name & 1 == 0 { "t.csv" } else { "t.svm" });
     std::fs::write(&path, content).unwrap();
-    let label = (choice & 2 != 0).then_some("1");
-    let features = (choice & 4 != 0).then_some(usize::from(choice >> 4));
-    if let Ok(table) = Table::read(&path, label, features) {
-        let n = table.inputs.nrows();
-        assert!(n > 0 && table.lines.len() == n && [0, n].contains(&table.labels.len()));
-        assert!(table.inputs.iter().all(|value| value.is_finite()));
+    let source = Source::new(&path);
+    let Ok(samples) = read(&source, &told(*choice), None, Some(MEMORY)) else { return };
+    let (n, d) = samples.inputs.dim();
+    assert!(n > 0 && d > 0 && samples.origin.lines.len() == n && samples.target.labels.len() == n);
+    assert!(samples.inputs.iter().all(|value| value.is_finite()) && [0, d].contains(&samples.names.len()));
+    let known = Known { features: d, names: samples.names.clone(), form: samples.origin.form.clone() };
+    // Text that is UTF-8 is taken for it, unless another encoding is told again.
+    let Told { header, encoding, .. } = told(*choice);
+    let again = read(&source, &Told { header, encoding, ..Told::default() }, Some(&known), Some(MEMORY)).unwrap();
+    assert_eq!((again.inputs, again.target), (samples.inputs, samples.target));
+    // Another file of the kind, or none.
+    std::fs::write(&path, &content[content.len() / 2..]).unwrap();
+    if let Ok(other) = read(&source, &Told::default(), Some(&known), Some(MEMORY)) {
+        assert_eq!(other.inputs.ncols(), d);
     }
 });

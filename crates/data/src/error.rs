@@ -190,6 +190,14 @@ pub enum TableError {
     /// What is packed is damaged.
     #[error("corrupt gzip: {}", one_line(.0))]
     Gzip(String),
+    /// So few packed bytes are not believed to hold so many.
+    #[error("{packed} packed bytes hold more than {believed}; if that is meant, unpack the file")]
+    Unfolded {
+        /// How many bytes the file has.
+        packed: u64,
+        /// The most that they are believed to hold.
+        believed: u64,
+    },
     /// The content takes more memory than there is.
     #[error("its content takes more than the {bytes} bytes of memory that are free")]
     Memory {

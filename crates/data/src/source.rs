@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use widenet_store::arrays::believed;
+
 use crate::idx::{is_gzip, unpacked};
 use crate::{DataError, TableError};
 
@@ -55,11 +57,18 @@ impl Source {
         }
         let corrupt =
             |error: io::Error| DataError::Table { path: path.clone(), problem: TableError::Gzip(error.to_string()) };
-        // Packed bytes become at most 1032 times as many. Where these would not fit they are counted before they are kept.
-        if limit / 1032 < bytes.len() as u64 {
-            let length = io::copy(&mut unpacked(&bytes).take(limit.saturating_add(1)), &mut io::sink());
-            if length.map_err(corrupt)? > limit {
-                return Err(too_large());
+        // Where so many would not fit or are not believed, they are counted before they are kept.
+        let believed = believed(bytes.len() as u64);
+        let bound = limit.min(believed);
+        if bound / 1032 < bytes.len() as u64 {
+            let length = io::copy(&mut unpacked(&bytes).take(bound.saturating_add(1)), &mut io::sink());
+            match length.map_err(corrupt)? {
+                length if length <= bound => {}
+                _ if believed < limit => {
+                    let problem = TableError::Unfolded { packed: bytes.len() as u64, believed };
+                    return Err(DataError::Table { path, problem });
+                }
+                _ => return Err(too_large()),
             }
         }
         let mut content = Vec::new();
@@ -119,6 +128,21 @@ mod tests {
             let error = read(memory).unwrap_err();
             assert!(matches!(error, DataError::Table { problem: TableError::Memory { bytes }, .. } if bytes == memory));
         }
+    }
+
+    #[test]
+    fn more_than_is_believed_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv.gz");
+        let most = believed(0) as usize;
+        let read = |length: usize| {
+            std::fs::write(&path, packed(&vec![b'0'; length])).unwrap();
+            Source::new(&path).read(None)
+        };
+        assert_eq!(read(most).unwrap().len(), most);
+        let error = read(most + 1).unwrap_err();
+        assert!(matches!(error, DataError::Table { problem: TableError::Unfolded { .. }, .. }), "{error}");
+        assert!(error.to_string().ends_with("if that is meant, unpack the file"), "{error}");
     }
 
     #[test]

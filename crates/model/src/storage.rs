@@ -158,6 +158,16 @@ impl Network {
         }
 
         let mut network = Network::init(&architecture, seed, precision, device);
+        for expected in network.collect(None, None, false) {
+            let (name, shape) = (&expected.name, expected.shape.as_slice());
+            match tensors.get(name) {
+                None => return Err(format(format!("{name} is not in it"))),
+                Some(found) if found.shape != shape => {
+                    return Err(format(format!("{name} has shape {:?} instead of {shape:?}", found.shape)));
+                }
+                Some(_) => {}
+            }
+        }
         let mut store = SafetensorsStore::from_bytes(Some(bytes));
         network.load_from(&mut store).map_err(|error| format(error.to_string()))?;
         Ok(network)

@@ -81,8 +81,12 @@ pub(super) fn read(text: &str, told: &Told, known: Option<&Known>, memory: Optio
     }
     let mut notes = Vec::new();
     if !left_out.is_empty() {
-        let (features, plural) = (left_out.len(), if left_out.len() == 1 { "" } else { "s" });
-        notes.push(format!("{features} feature{plural} beyond the {d} known left out, {beyond} values"));
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (features, values) = (plural(left_out.len()), plural(beyond));
+        notes.push(format!(
+            "{} feature{features} beyond the {d} known left out, {beyond} value{values}",
+            left_out.len()
+        ));
     }
     if queries {
         notes.push("qid left out".into());

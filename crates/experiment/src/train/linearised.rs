@@ -38,7 +38,12 @@ struct Last {
 
 impl Tangent {
     /// Computes it, given the tangent kernel at initialisation if that is known already.
-    pub fn new(network: &Network, data: &Split, rule: Rule, kernel: Option<Arc<Kernels>>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        network: &Network,
+        data: &Split,
+        rule: Rule,
+        kernel: Option<Arc<Kernels>>,
+    ) -> Result<Self, Error> {
         let kernel = match kernel {
             Some(kernel) => kernel,
             None => Arc::new(Kernels::of(&own_kernel(network, rule.parameters), data)?),

@@ -1,7 +1,7 @@
 //! `widenet train`: a network and its kernel machine, side by side.
 
 pub(crate) mod batches;
-mod checkpoint;
+pub mod checkpoint;
 mod gram;
 mod host;
 pub(crate) mod linearised;

@@ -113,5 +113,10 @@ pub enum ArrayError {
 
 /// Whether packed bytes are believed to hold so many.
 pub fn unfolds(packed: u64, unpacked: u64) -> bool {
-    unpacked <= UNFOLDED_FREELY.max(packed.saturating_mul(MOST_UNFOLDED))
+    unpacked <= believed(packed)
+}
+
+/// The most bytes that so many packed ones are believed to hold.
+pub fn believed(packed: u64) -> u64 {
+    UNFOLDED_FREELY.max(packed.saturating_mul(MOST_UNFOLDED))
 }
