@@ -53,6 +53,14 @@ pub enum Error {
         /// Why.
         source: widenet_certify::CertifyError,
     },
+    /// A sample of a file whose kernel or output is beyond numbers.
+    #[error("{place}: {error}")]
+    Placed {
+        /// Its file and line.
+        place: String,
+        /// Why.
+        error: Box<Error>,
+    },
     /// A network on disk.
     #[error(transparent)]
     Storage(#[from] widenet_model::StorageError),
@@ -146,6 +154,7 @@ impl Error {
             Error::Config(_) | Error::Setting(_) | Error::Architecture(_) => 2,
             Error::Backend(crate::backend::BackendError::NotCompiled { .. }) => 2,
             Error::Certify(_) | Error::Sample { .. } | Error::Libsvm(_) => 2,
+            Error::Placed { error, .. } => error.exit_code(),
             Error::Interrupted { signal, .. } => 128 + *signal as u8,
             Error::Machine(_) | Error::Kernel(widenet_tangent::KernelError::Unsupported { .. }) => 2,
             _ => 1,
@@ -155,6 +164,18 @@ impl Error {
     /// A file or folder that could not be used.
     pub fn file(path: impl Into<PathBuf>, problem: impl ToString) -> Self {
         Error::File { path: path.into(), problem: problem.to_string() }
+    }
+
+    /// The same error with the file and line of the sample that it is about.
+    pub(crate) fn placed(self, origin: &widenet_data::Origin) -> Self {
+        use widenet_machine::MachineError;
+        use widenet_tangent::KernelError;
+        let sample = match &self {
+            Error::Kernel(KernelError::NotFinite { row, .. } | KernelError::Overflow { row, .. }) => *row,
+            Error::Machine(MachineError::Output { sample, .. }) => *sample,
+            _ => return self,
+        };
+        Error::Placed { place: origin.place(sample), error: Box::new(self) }
     }
 
     /// What is there already, where nothing can be resumed.

@@ -1,10 +1,13 @@
 //! Progress on stderr.
 
-use std::sync::LazyLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use widenet_machine::Progress;
+use widenet_machine::{Options, Progress};
+
+use crate::backend::Backend;
+use crate::memory;
 
 /// A bar of so many steps, drawn by one of indicatif's templates; nothing when stderr is not a terminal.
 pub(crate) fn bar(steps: usize, template: &str) -> ProgressBar {
@@ -12,20 +15,28 @@ pub(crate) fn bar(steps: usize, template: &str) -> ProgressBar {
     ProgressBar::new(steps as u64).with_style(style)
 }
 
-/// Since when solvers are watched, and the line about them.
-static SOLVER: LazyLock<(Instant, ProgressBar)> =
-    LazyLock::new(|| (Instant::now(), bar(0, "{spinner} {elapsed} {msg}")));
+/// Since when a solver is watched, and the line about it.
+static SOLVER: Mutex<Option<(Instant, ProgressBar)>> = Mutex::new(None);
 
-/// Says how far a solver is, once it has taken two seconds.
-pub(crate) fn solver(progress: &Progress) {
-    let (started, line) = &*SOLVER;
+/// Runs a solver with options that say how far it is, once it has taken two seconds, and that know the memory.
+pub(crate) fn solving<T>(solver: impl FnOnce(Options) -> T) -> T {
+    let spare = |bytes| memory::check(Backend::Flex, bytes, String::new, |_| None).is_ok();
+    let result = solver(Options { watch: Some(heard), spare: Some(spare), ..Options::default() });
+    if let Some((_, line)) = lock().take() {
+        line.finish_and_clear();
+    }
+    result
+}
+
+fn heard(progress: &Progress) {
+    let mut watched = lock();
+    let (started, line) = watched.get_or_insert_with(|| (Instant::now(), bar(0, "{spinner} {elapsed} {msg}")));
     if started.elapsed() > Duration::from_secs(2) {
         let Progress { unit, iterations, relative_gap } = progress;
         line.set_message(format!("{iterations} {unit}, relative duality gap {relative_gap:.1e}"));
     }
 }
 
-/// Takes the line away.
-pub(crate) fn solver_done() {
-    SOLVER.1.finish_and_clear();
+fn lock() -> MutexGuard<'static, Option<(Instant, ProgressBar)>> {
+    SOLVER.lock().unwrap_or_else(PoisonError::into_inner)
 }

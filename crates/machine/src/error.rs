@@ -163,7 +163,9 @@ pub enum MachineError {
         rounding: f64,
     },
     /// A result that is NaN or infinite.
-    #[error("output {output} of sample {sample} is {value}: its features, or the coefficients, are too large")]
+    #[error(
+        "output {output} of sample {sample} (counted from 0) is {value}: its features, or the coefficients, are too large"
+    )]
     Output {
         /// The sample, from 0.
         sample: usize,

@@ -12,7 +12,7 @@ pub enum KernelError {
         found: usize,
     },
     /// A sample holds NaN or an infinity.
-    #[error("sample {row}, feature {column} is {value}: every input must be finite")]
+    #[error("sample {row}, feature {column} (counted from 0) is {value}: every input must be finite")]
     NotFinite {
         /// Row of the sample, from 0.
         row: usize,
@@ -23,7 +23,7 @@ pub enum KernelError {
     },
     /// The kernel of finite samples is not a finite number.
     #[error(
-        "the kernel of sample {row} is {value}: its features are too large for the numbers computed with, or the \
+        "the kernel of sample {row} (counted from 0) is {value}: its features are too large for the numbers computed with, or the \
          network's weights are; scale the features"
     )]
     Overflow {

@@ -47,7 +47,7 @@ fn assert_same_on_all(name: &str, run: impl Fn() -> Vec<u64> + Sync) {
 #[test]
 fn limit_kernels() {
     for (name, config) in CONFIGS {
-        for n in if name == "mlp" { vec![5, 131, 700] } else { vec![5, 23] } {
+        for n in if name == "mlp" { vec![5, 131, 700] } else { vec![5, 11] } {
             for kind in [LimitKind::Ntk, LimitKind::Nngp] {
                 let kernel = LimitKernel::new(&architecture(config), kind).unwrap();
                 assert_same_on_all(&format!("{name}, {n}, {kind:?}"), || bits(&kernel, n));

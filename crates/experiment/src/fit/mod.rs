@@ -273,13 +273,11 @@ impl FitArgs {
         (kernel, stored): (&MachineKernel, Option<Array2<f64>>),
         loss: LossConfig,
         objective: Objective,
+        options: &Options,
     ) -> Result<Fitted, Error> {
-        let spare = |bytes| crate::memory::check(Backend::Flex, bytes, String::new, |_| None).is_ok();
-        let watch = Some(crate::progress::solver as fn(&_));
-        let options = Options { intercept: self.intercept, watch, spare: Some(spare), ..Options::default() };
         let n = samples.inputs.nrows();
         if self.solver == Solver::ConjugateGradients {
-            return self.fit_by_rows(samples, targets, kernel, loss, objective, &options);
+            return self.fit_by_rows(samples, targets, kernel, loss, objective, options);
         }
         // The matrix, and a factor or a copy of it.
         let bytes = |n: u64| n.saturating_mul(n).saturating_mul(2 * 8);
@@ -307,13 +305,12 @@ impl FitArgs {
                     let mut order: Vec<usize> = (0..n).collect();
                     order.shuffle(&mut stream(self.seed.unwrap_or_else(defaults::seed), Purpose::Folds, 0));
                     let folds = deal(classes, &order, FOLDS);
-                    sigmoids = calibrate(gram, classes, scheme, loss, objective, &options, &folds)?;
+                    sigmoids = calibrate(gram, classes, scheme, loss, objective, options, &folds)?;
                 }
-                Machines::of_classes(gram, classes, scheme, loss, objective, &options)?
+                Machines::of_classes(gram, classes, scheme, loss, objective, options)?
             }
-            Targets::Values(values) => Machines::of_values(gram, values.view(), loss, objective, &options)?,
+            Targets::Values(values) => Machines::of_values(gram, values.view(), loss, objective, options)?,
         };
-        crate::progress::solver_done();
         let machine_seconds = started.elapsed().as_secs_f64();
         let outputs = gram.dot(&machines.coefficients) + &machines.intercepts;
         Ok(Fitted { machines, outputs, diagonal: gram.diag().to_owned(), sigmoids, kernel_seconds, machine_seconds })
@@ -395,8 +392,12 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     eprintln!("{}", understood::samples(&samples, labels));
     let (kernel, stored) = args.kernel.load(&samples)?;
     eprintln!("{} loss, {objective}", loss.name());
+    let fitted = crate::progress::solving(|options| {
+        let options = Options { intercept: args.intercept, ..options };
+        args.fit(&samples, &targets, (&kernel, stored), loss, objective, &options)
+    });
     let Fitted { machines, outputs, diagonal, sigmoids, kernel_seconds, machine_seconds } =
-        args.fit(&samples, &targets, (&kernel, stored), loss, objective)?;
+        fitted.map_err(|error| error.placed(&samples.origin))?;
     let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
     let machine = SavedMachine {
         features: samples.names.clone(),

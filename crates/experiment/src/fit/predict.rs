@@ -58,7 +58,9 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let outputs = if machine.support.is_empty() {
         ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
-        machine.outputs(kernel.build()?.gram(samples.inputs.view(), machine.inputs.view())?.view())?
+        let gram = kernel.build()?.gram(samples.inputs.view(), machine.inputs.view());
+        let outputs = gram.map_err(Error::from).and_then(|gram| Ok(machine.outputs(gram.view())?));
+        outputs.map_err(|error| error.placed(&samples.origin))?
     };
     let probabilities = machine.probabilities(outputs.view());
 

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, ArrayView2};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use widenet_machine::{Objective, Options, solve};
+use widenet_machine::{Objective, solve};
 use widenet_model::{Architecture, Network};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
@@ -56,7 +56,9 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     let kernels = kernels(setup, config.row.kernel)?;
     let objective = Objective::new(config.row.lambda_mean, setup.data.train.len())?;
     let labels = setup.data.train.labels.view();
-    let machine = solve(kernels.train.view(), labels, config.row.loss, objective, &Options::default())?.coefficients;
+    let machine =
+        crate::progress::solving(|options| solve(kernels.train.view(), labels, config.row.loss, objective, &options))?;
+    let machine = machine.coefficients;
     let (g_train, g_test) = (kernels.train.dot(&machine), kernels.test.dot(&machine));
     let progress = progress_bar(config.seeds.get() * config.widths.iter().map(|width| width.get()).sum::<usize>());
     let mut cells: Vec<Cell> = Vec::new();

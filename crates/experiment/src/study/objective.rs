@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use widenet_machine::{Decay, Descent, GradientFlow, Loss, Objective, Options, solve};
+use widenet_machine::{Decay, Descent, GradientFlow, Loss, Objective, solve};
 use widenet_model::{Network, to_host};
 
 use super::gap::kernels;
@@ -133,7 +133,8 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
     let kernels = kernels(setup, row.kernel)?;
     let objective = Objective::new(row.lambda_mean, n)?;
     let lambda = objective.lambda();
-    let solution = solve(kernels.train.view(), labels, row.loss, objective, &Options::default())?;
+    let solution =
+        crate::progress::solving(|options| solve(kernels.train.view(), labels, row.loss, objective, &options))?;
     // The solver's is the C form, which is 1/lambda of this one.
     let optimum = lambda * solution.objectives.primal;
     let start = losses(loss, ArrayView1::from(&vec![0.0; n]), labels);

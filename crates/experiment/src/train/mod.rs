@@ -218,8 +218,9 @@ impl Run<'_> {
         let (network, coefficients, linearised) = match config.training.start {
             Start::Machine if !resumed => {
                 let (gram, labels) = (kernels.train.view(), data.train.labels.view());
-                let options = widenet_machine::Options::default();
-                let coefficients = solve(gram, labels, config.objective.loss, self.objective, &options)?.coefficients;
+                let (loss, objective) = (config.objective.loss, self.objective);
+                let machine = crate::progress::solving(|options| solve(gram, labels, loss, objective, &options))?;
+                let coefficients = machine.coefficients;
                 let network = from_machine(network, data.train.inputs.view(), coefficients.view())?;
                 let linearised = linearised.map(|_| Linearised::at(coefficients.view()));
                 (network, coefficients, linearised)
