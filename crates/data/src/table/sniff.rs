@@ -123,7 +123,9 @@ mod tests {
             assert_eq!(found(name, ""), if name == "a.svm" { libsvm } else { columns(',') });
         }
         // Labels alone are lines of both.
-        assert_eq!((found("a.svm", "1\n0\n"), found("a.csv", "1\n0\n")), (libsvm, columns(',')));
+        for (name, expected) in [("a.svm", libsvm), ("A.SVM", libsvm), ("a.LibSVM", libsvm), ("A.CSV", columns(','))] {
+            assert_eq!(found(name, "1\n0\n"), expected, "{name}");
+        }
     }
 
     #[test]
