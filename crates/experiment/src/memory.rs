@@ -26,6 +26,16 @@ pub fn check(
     })
 }
 
+/// Refuses kernels on the host of `n` samples, which take `bytes(n)`, where `setting` sets their number.
+///
+/// # Errors
+///
+/// As for [`check`].
+pub fn check_samples(n: usize, setting: &str, bytes: impl Fn(u64) -> u64) -> Result<(), Error> {
+    let fits = |free| largest(n, free, &bytes).map(|n| format!("--set {setting}={n} would fit"));
+    check(Backend::Flex, bytes(n as u64), || format!("the kernel of {n} samples"), fits)
+}
+
 /// The largest `n` from 1 to `most` for which `bytes(n)`, which grows, is at most `free`.
 pub fn largest(most: usize, free: u64, bytes: impl Fn(u64) -> u64) -> Option<usize> {
     let (mut fits, mut fails) = (0, most as u64 + 1);

@@ -243,9 +243,15 @@ pub(crate) fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
     (0..count).map(|_| u64::from(stream.next_u32())).collect()
 }
 
-/// Refuses a network whose weights, with a copy and a derivative of the same size, cannot fit.
+/// Refuses a network whose weights, with a copy and a derivative of the same size, cannot fit, and kernels that cannot:
+/// the limit's, one of each width, those of a width's seeds with their mean, and three for eigenvalues.
 fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Error> {
     let needed = (widest.parameter_count() as u64).saturating_mul(3 * config.precision.bytes());
     let what = || format!("a network of {} parameters", widest.parameter_count());
-    crate::memory::check(config.backend, needed, what, |_| Some("smaller widths in the configuration would fit".into()))
+    crate::memory::check(config.backend, needed, what, |_| {
+        Some("smaller widths in the configuration would fit".into())
+    })?;
+    let matrices = (1 + config.compare.widths.len() + config.compare.seeds.get() + 1 + 3) as u64;
+    let bytes = |n: u64| n.saturating_mul(n).saturating_mul(8 * matrices);
+    crate::memory::check_samples(config.data.samples.get(), "data.samples", bytes)
 }

@@ -11,7 +11,6 @@ use widenet_model::{Architecture, Network};
 use widenet_tangent::{LimitKernel, LimitKind};
 
 use super::{GapConfig, RowConfig, Setup, Studied, progress_bar};
-use crate::backend::Backend;
 use crate::config::{KernelName, Regulariser};
 use crate::error::Error;
 use crate::judgement::with_width;
@@ -142,9 +141,7 @@ pub(super) fn kernels(setup: &Setup, kernel: KernelName) -> Result<Kernels, Erro
     };
     let (n, test) = (setup.data.train.len(), setup.data.test.len() as u64);
     // The training matrix with a factor or a copy of it, and that of the test samples.
-    let needed = |n: u64| (8 * n).saturating_mul(2 * n + test);
-    let fits = |free| crate::memory::largest(n, free, needed).map(|n| format!("--set data.train={n} would fit"));
-    crate::memory::check(Backend::Flex, needed(n as u64), || format!("the kernel of {n} samples"), fits)?;
+    crate::memory::check_samples(n, "data.train", |n| (8 * n).saturating_mul(2 * n + test))?;
     Kernels::of(&LimitKernel::new(&setup.architecture, kind)?, &setup.data)
 }
 

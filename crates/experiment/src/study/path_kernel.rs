@@ -51,6 +51,11 @@ struct Point {
 /// Runs the study.
 pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<Studied, Error> {
     config.rows.iter().try_for_each(|row| super::check_row(setup, row))?;
+    // The kernel of the path and that of a step, of all samples with those of training; then the first alone, made
+    // symmetric, and two matrices for its eigenvalues.
+    let test = setup.data.test.len() as u64;
+    let bytes = |n: u64| (8 * n).saturating_mul(2 * (n + test) + 4 * n);
+    crate::memory::check_samples(setup.data.train.len(), "data.train", bytes)?;
     let folder = setup.folder(places)?;
     let progress = progress_bar(config.rows.iter().map(|row| row.steps(&setup.config.training)).sum());
     let found = config.rows.iter().enumerate().map(|(index, row)| {
