@@ -268,6 +268,21 @@ fn tables_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn the_model_is_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, &["training.steps=1"]);
+    for name in ["machine.npz", "weights.safetensors"] {
+        fails(
+            &certify(&run.join(name), &run, &["--n", "1", "--force"]),
+            1,
+            "is read, so the folder that holds it is not replaced",
+        );
+        assert!(run.join(name).exists() && run.join("dynamics.csv").exists());
+    }
+}
+
+#[test]
 fn what_cannot_be_certified_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (run, out) = (folder.path().join("run"), folder.path().join("out"));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use widenet_store::text::visible;
 pub use widenet_store::{Early, Existing, Parts, RunFolder, folder_of, write_whole};
 use widenet_store::{StoreError, is_stdout, is_stream};
 
@@ -80,7 +81,29 @@ pub(crate) fn write_json(folder: &RunFolder, name: &str, value: &serde_json::Val
 
 /// Says what was done: on standard output, or on standard error where `out`, which was written, is standard output.
 pub(crate) fn say(out: &Path, text: &str) {
+    let text = lines(text);
     if is_stdout(out) { eprint!("{text}") } else { print!("{text}") }
+}
+
+/// A text of several lines as a terminal may show it, whatever the names of files in it.
+pub(crate) fn lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// Refuses a run folder that holds a file which is read: the run would take its place.
+///
+/// # Errors
+///
+/// When it does.
+pub(crate) fn refuse_inputs(run: &Path, inputs: &[&Path]) -> Result<(), Error> {
+    let Ok(run) = run.canonicalize() else { return Ok(()) };
+    let held = |input: &&&Path| input.canonicalize().is_ok_and(|input| input.starts_with(&run));
+    match inputs.iter().find(held) {
+        Some(input) => {
+            Err(Error::file(*input, "is read, so the folder that holds it is not replaced: --out names another"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Refuses to write a file that is there already.

@@ -212,7 +212,8 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
         data: args.data,
         told: args.table.told(),
         classes: args.classes,
-        n: args.n,
+        // TOML has no larger numbers.
+        n: args.n.min(NonZeroUsize::new(i64::MAX as usize).expect("not 0")),
         methods,
         norm,
         domain: args.domain.0,

@@ -14,12 +14,12 @@ use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
 use widenet_data::Samples as Table;
 use widenet_machine::Classes;
-use widenet_store::text::quoted;
+use widenet_store::text::{quoted, visible};
 
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Early, RunFolder, json_bytes};
+use crate::run_folder::{Early, RunFolder, json_bytes, refuse_inputs};
 use crate::train::{Finished, Places};
 use crate::understood;
 
@@ -34,6 +34,7 @@ pub use model::{MACHINE_START, Model, NETWORK_START, Outcome};
 /// When anything asked for is impossible (nothing is written then), or when the run folder cannot be written.
 pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Error> {
     RunFolder::check(&places.run, places.existing)?;
+    refuse_inputs(&places.run, &[&config.model, Path::new(&config.data)])?;
     let threat = Threat { norm: config.norm, domain: config.domain };
     let model = Model::read(&config.model)?;
     config.methods.iter().try_for_each(|method| model.check(*method, threat))?;
@@ -41,7 +42,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
         return Err(Error::Setting("--budget is for machines: bounds of networks have nothing to branch on".into()));
     }
     let samples = Samples::load(config, places, &model)?;
-    eprintln!("{}: {}; {} samples", config.model.display(), model.describe(), samples.len());
+    eprintln!("{}: {}; {} samples", visible(&config.model.to_string_lossy()), model.describe(), samples.len());
 
     let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);

@@ -42,6 +42,7 @@ pub fn compare(config: &CompareConfig, places: &Places) -> Result<Finished, Erro
     }
     let networks: Vec<Architecture> =
         config.compare.widths.iter().map(|&width| architecture.with_width(width)).collect::<Result<_, _>>()?;
+    check_seeds("compare.seeds", config.compare.seeds.get())?;
     networks.last().map_or(Ok(()), |widest| check_memory(config, widest))?;
 
     let _looking = crate::signals::Job::looking();
@@ -234,6 +235,17 @@ fn samples(config: &CompareConfig, places: &Places) -> Result<Dataset, Error> {
     let SamplesConfig { source, classes, samples } = config.data.clone();
     let data = DataConfig { source, classes, train: Some(samples), test: None };
     Ok(data_source::open(&data, places.data.as_deref())?.train)
+}
+
+/// The most networks of a width.
+const MOST_SEEDS: usize = 100_000;
+
+/// Refuses more networks of a width than anybody means.
+pub(crate) fn check_seeds(setting: &str, count: usize) -> Result<(), Error> {
+    if count > MOST_SEEDS {
+        return Err(Error::Setting(format!("{setting} is {count}: at most {MOST_SEEDS} networks of a width")));
+    }
+    Ok(())
 }
 
 /// The seeds of a width's networks. They do not repeat over widths, so that all networks are independent.

@@ -537,8 +537,11 @@ impl Score {
     fn of(machine: &SavedMachine, truth: &Truth, outputs: &Array2<f64>) -> Self {
         match truth {
             Truth::Values(values) => {
-                let squares = values.iter().map(|&(i, y)| (y - outputs[[i, 0]]).powi(2));
-                Score::Error((squares.sum::<f64>() / values.len() as f64).sqrt())
+                // Relative to the largest, whose square may be beyond numbers.
+                let errors: Vec<f64> = values.iter().map(|&(i, y)| (y - outputs[[i, 0]]).abs()).collect();
+                let largest = errors.iter().copied().fold(0.0, f64::max);
+                let squares = errors.iter().map(|error| (error / largest).powi(2)).sum::<f64>();
+                Score::Error(if largest > 0.0 { largest * (squares / errors.len() as f64).sqrt() } else { 0.0 })
             }
             Truth::Classes(classes) => {
                 let predicted = machine.predictions(outputs.view());

@@ -40,6 +40,7 @@ struct Cell {
 /// Runs the study.
 pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result<Studied, Error> {
     super::check_row(setup, &config.row)?;
+    crate::compare::check_seeds("study.from-machine.seeds", config.seeds.get())?;
     let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
     if networks.is_empty() || setup.architecture.width().is_none() {

@@ -118,6 +118,7 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
     if setup.architecture.width().is_none() {
         return Err(Error::Setting("architecture: without a hidden layer there is no width to vary".into()));
     }
+    crate::compare::check_seeds("study.gap.seeds", config.seeds.get())?;
     for row in rows {
         super::check_row(setup, row)?;
     }

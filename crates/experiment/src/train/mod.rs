@@ -74,7 +74,7 @@ impl Finished {
 
     /// Prints the results as JSON, or the summary.
     pub fn print(&self, as_json: bool) {
-        print!("{}", self.text(as_json));
+        print!("{}", crate::run_folder::lines(&self.text(as_json)));
     }
 }
 

@@ -156,6 +156,10 @@ fn distance(a: ArrayView1<f64>, b: ArrayView1<f64>) -> (f64, f64) {
 
 /// The steps at which to record, of `steps`: 0, the last one, and about `points` evenly spaced on a logarithmic axis.
 pub fn grid(steps: usize, points: usize) -> Vec<usize> {
+    // So many points that the widest gap between them, the last one, is less than a step.
+    if points as f64 > 2.0 + 2.0 * steps as f64 * (steps as f64 + 1.0).ln() {
+        return (0..=steps).collect();
+    }
     let mut grid: Vec<usize> = (0..points)
         .map(|k| (steps as f64).powf(k as f64 / (points.max(2) - 1) as f64).round() as usize)
         .chain([0, steps])
