@@ -166,7 +166,7 @@ fn samples_of_another_size_and_nan_are_refused() {
     let mut bad = samples(2, 6, 0);
     bad[[1, 4]] = f64::NAN;
     let error = kernel.diagonal(bad.view()).unwrap_err();
-    assert_eq!(error.to_string(), "sample 1, feature 4 is NaN: every input must be finite");
+    assert_eq!(error.to_string(), "sample 1, feature 4 (counted from 0) is NaN: every input must be finite");
 }
 
 /// Small architectures: any layers that fit, on vectors or images.
