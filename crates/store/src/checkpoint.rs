@@ -4,12 +4,10 @@
 //! The next one is written to another folder before the pointer is swapped, so that there is always a whole one.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::{Checksum, seal, unseal};
+use crate::checksum::{Checksum, read, read_written, seal, unseal};
 use crate::error::StoreError;
 use crate::folder::Folder;
 use crate::run_folder::RunFolder;
@@ -59,13 +57,7 @@ impl RunFolder {
         let mut parts = BTreeMap::new();
         for (name, sum) in pointer.parts {
             let path = self.path().join(&pointer.folder).join(&name);
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(StoreError::damaged(&path, "it is missing"));
-                }
-                Err(error) => return Err(StoreError::io(path)(error)),
-            };
+            let bytes = read_written(&path)?;
             if Checksum::of(&bytes).to_string() != sum {
                 return Err(StoreError::damaged(&path, "its checksum is another"));
             }
@@ -76,11 +68,7 @@ impl RunFolder {
 
     fn pointer(&self) -> Result<Option<Pointer>, StoreError> {
         let path = self.path().join(POINTER);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io(path)(error)),
-        };
+        let Some(bytes) = read(&path)? else { return Ok(None) };
         let text = unseal(&path, "checkpoint", self.configuration(), &bytes)?;
         let pointer = std::str::from_utf8(text).ok().and_then(|text| toml_edit::de::from_str::<Pointer>(text).ok());
         let pointer = pointer.filter(|pointer| FOLDERS.contains(&pointer.folder.as_str()));

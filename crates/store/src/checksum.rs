@@ -1,7 +1,7 @@
 //! Whether what is read is what was written.
 
-use std::fmt;
 use std::path::Path;
+use std::{fmt, fs, io};
 
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,20 @@ impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// The bytes of a file; nothing where there is none.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io(path)(error)),
+    }
+}
+
+/// The bytes of a file that was written once: where there is none, it was lost.
+pub(crate) fn read_written(path: &Path) -> Result<Vec<u8>, StoreError> {
+    read(path)?.ok_or_else(|| StoreError::damaged(path, "it is missing"))
 }
 
 /// Puts a line before a body that says what it is, which configuration it belongs to, and both checksums:

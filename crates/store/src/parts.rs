@@ -1,14 +1,12 @@
 //! Finished parts of a long computation, which are never computed twice.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::checksum::{Checksum, seal, unseal};
+use crate::checksum::{Checksum, read, read_written, seal, unseal};
 use crate::error::StoreError;
 use crate::run_folder::RunFolder;
 
@@ -50,8 +48,7 @@ impl Parts<'_> {
         // The name is part of what is summed up: a part under another's name is refused, too.
         let label = name.replace(char::is_whitespace, "-");
         let damaged = |problem: &str| StoreError::damaged(&path, problem.lines().next().unwrap_or_default());
-        if path.exists() {
-            let bytes = fs::read(&path).map_err(StoreError::io(&path))?;
+        if let Some(bytes) = read(&path)? {
             let text = unseal(&path, &label, self.run.configuration(), &bytes)?;
             let text = std::str::from_utf8(text).map_err(|error| damaged(&error.to_string()))?;
             return Ok(toml_edit::de::from_str(text).map_err(|error| damaged(error.message()))?);
@@ -71,13 +68,7 @@ impl Parts<'_> {
     pub fn files(&self, name: &str, folder: &Path, files: &[&str]) -> Result<(), StoreError> {
         let sums = || -> Result<BTreeMap<String, String>, StoreError> {
             let sum = |file: &&str| {
-                let path = folder.join(file);
-                let bytes = match fs::read(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        return Err(StoreError::damaged(&path, "it is missing"));
-                    }
-                    read => read.map_err(StoreError::io(&path))?,
-                };
+                let bytes = read_written(&folder.join(file))?;
                 Ok((file.to_string(), Checksum::of(&bytes).to_string()))
             };
             files.iter().map(sum).collect()

@@ -4,10 +4,9 @@
 //! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checksum::Checksum;
+use crate::checksum::{Checksum, read};
 use crate::error::StoreError;
 use crate::folder::{Folder, foreign_at, is_listed};
 use crate::write::{folder_of, rename};
@@ -297,12 +296,7 @@ impl RunFolder {
     ///
     /// When they cannot be read.
     pub fn read_results(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-        let file = path.join(RESULTS);
-        match fs::read(&file) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io(file)(error)),
-        }
+        read(&path.join(RESULTS))
     }
 
     /// Writes a file whole.
