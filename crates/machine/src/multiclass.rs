@@ -11,7 +11,7 @@ use crate::error::MachineError;
 use crate::loss::LossConfig;
 use crate::objective::Objective;
 use crate::saved::{Task, pairs};
-use crate::solver::{self, Options, Solution, Stop};
+use crate::solver::{self, Options, Solution, Stop, output_terms};
 
 /// How machines that tell two classes apart make one that tells several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,9 +89,8 @@ impl Machines {
     /// samples', `[k]`, from the diagonal of their Gram matrix, `[n]`: `eps sum_i |alpha_i| sqrt(K_ii) max_j sqrt(K_jj)`,
     /// with `|K(x, x_i)|` bounded by Cauchy and Schwarz. Near the size of the outputs themselves, these say nothing.
     pub fn rounding(&self, diagonal: ArrayView1<f64>) -> Array1<f64> {
-        let sizes = diagonal.mapv(|value| value.max(0.0).sqrt());
-        let largest = sizes.fold(0.0, |most: f64, &size| most.max(size));
-        self.coefficients.mapv(f64::abs).t().dot(&sizes) * (f64::EPSILON * largest)
+        let most = |alpha| output_terms(diagonal, alpha).fold(0.0, |most: f64, &terms| most.max(terms));
+        self.coefficients.columns().into_iter().map(|alpha| f64::EPSILON * most(alpha)).collect()
     }
 
     /// Classification, with any loss; the labels of each output are -1 and +1. Every output has the `lambda` of the

@@ -17,6 +17,7 @@ mod working_set;
 pub(crate) use cholesky::Cholesky;
 pub use conjugate_gradients::{KernelRows, conjugate_gradients};
 pub use ridge::Ridge;
+pub(crate) use rounding::output_terms;
 pub use solution::{Solution, Stop};
 
 use ndarray::{ArrayView1, ArrayView2, Axis};

@@ -49,7 +49,7 @@ pub(super) fn solve(
         best_gap = best_gap.min(gap);
         if stop == Some(Stop::Rounding) && !careful {
             (careful, idle, best_gap) = (true, 0, f64::INFINITY);
-            state.product = times(gram, state.alpha.view());
+            state.product = rounding::product_of(gram, state.alpha.view());
             value = state.value(labels, lambda);
         } else if let Some(stop) = stop {
             let intercept = state.intercept;
@@ -131,7 +131,7 @@ impl State {
             let once = |right: &Array1<f64>| factor.solve(right.view().insert_axis(Axis(1))).column(0).to_owned();
             let mut found = once(&right);
             if careful {
-                let image = &times(gram, (&found * &root).view()) * &root;
+                let image = &rounding::product_of(gram, (&found * &root).view()) * &root;
                 found = &found + &once(&(&right - &(&found * lambda) - &image));
             }
             found * &root
@@ -145,7 +145,7 @@ impl State {
             b = alpha.sum() / ones.sum();
             alpha = &alpha - &(&ones * b);
         }
-        let product = if careful { times(gram, alpha.view()) } else { gram.dot(&alpha) };
+        let product = if careful { rounding::product_of(gram, alpha.view()) } else { gram.dot(&alpha) };
         Ok(Self { product, alpha, intercept: b })
     }
 
@@ -210,12 +210,6 @@ impl Problem<'_> {
         objectives.dual = objectives.dual.max(0.0);
         (outputs, objectives)
     }
-}
-
-/// `K alpha`, as if summed with twice the digits.
-fn times(gram: ArrayView2<f64>, alpha: ArrayView1<f64>) -> Array1<f64> {
-    let gram = gram.as_standard_layout();
-    rounding::product(gram.as_slice().expect("the standard layout is contiguous"), alpha)
 }
 
 /// The factor of `lambda I + W^1/2 K W^1/2`, with more on the diagonal where rounding left it indefinite: the step is

@@ -10,10 +10,17 @@ use crate::objective::Objective;
 /// How far plain sums may be from the outputs of a kernel `[n, n]` on its own samples, `[n]`: a few units in the last
 /// place of the largest terms, times the root of their number.
 pub(super) fn output_errors(gram: ArrayView2<f64>, alpha: ArrayView1<f64>, intercept: f64) -> Array1<f64> {
-    let norms = gram.diag().mapv(f64::sqrt);
-    let most = norms.iter().zip(alpha).map(|(norm, alpha)| norm * alpha.abs()).sum::<f64>();
     let unit = 4.0 * f64::EPSILON;
-    norms.mapv(|norm| unit * ((alpha.len() as f64).sqrt() * norm * most + intercept.abs()))
+    let root = (alpha.len() as f64).sqrt();
+    output_terms(gram.diag(), alpha).mapv(|terms| unit * (root * terms + intercept.abs()))
+}
+
+/// At most how large the terms of outputs are together, `[n]`, from the kernel's diagonal, `[n]`:
+/// `sqrt(K_jj) sum_i |alpha_i| sqrt(K_ii)` for sample `j`, by the inequality of Cauchy and Schwarz.
+pub(crate) fn output_terms(diagonal: ArrayView1<f64>, alpha: ArrayView1<f64>) -> Array1<f64> {
+    let norms = diagonal.mapv(f64::sqrt);
+    let most = norms.iter().zip(alpha).map(|(norm, alpha)| norm * alpha.abs()).sum::<f64>();
+    norms * most
 }
 
 /// Whether errors in outputs of that size might show in a relative duality gap near the tolerance: a large `C` makes much
@@ -99,6 +106,12 @@ pub(super) fn products(gram: ArrayView2<f64>, alpha: ArrayView2<f64>) -> Array2<
         out.assign(&product(rows, alpha));
     }
     all
+}
+
+/// The same of a matrix that may have any layout.
+pub(super) fn product_of(gram: ArrayView2<f64>, alpha: ArrayView1<f64>) -> Array1<f64> {
+    let gram = gram.as_standard_layout();
+    product(gram.as_slice().expect("the standard layout is contiguous"), alpha)
 }
 
 /// The same in two parts: a sum, and what rounding took from it.

@@ -236,11 +236,9 @@ impl Machine<'_> {
         if !self.doubtful(gram, &first, tolerance) {
             return Some(first);
         }
-        let whole = gram.as_standard_layout();
-        let rows = whole.as_slice().expect("the standard layout is contiguous");
         let assessed = |found: Candidate| {
-            let product = rounding::product(rows, found.alpha.view());
-            self.assessed(whole.view(), found.alpha, product, found.intercept)
+            let product = rounding::product_of(gram, found.alpha.view());
+            self.assessed(gram, found.alpha, product, found.intercept)
         };
         let tries = (0..6).map(|power| more * 32.0_f64.powi(power)).map_while(with).map(assessed);
         tries.min_by(|a, b| a.gap().total_cmp(&b.gap()))
@@ -275,8 +273,7 @@ impl Machine<'_> {
 
     /// The best candidates with given coefficients.
     fn assess(&self, gram: ArrayView2<f64>, alpha: &Array1<f64>, tolerance: f64) -> Vec<Candidate> {
-        let rows = gram.as_slice().expect("made contiguous");
-        let product = rounding::product(rows, alpha.view());
+        let product = rounding::product_of(gram, alpha.view());
         let slopes = Slopes::new(self.problem, alpha, &product, self.labels, self.intercept);
         let intercepts = if self.intercept {
             vec![-slopes.centre(alpha), cheapest(self.loss, &product, self.labels)]
