@@ -172,26 +172,12 @@ impl<'a> Sample<'a> {
         start: &mut Array1<f64>,
         go_on: &dyn Fn() -> bool,
     ) -> f64 {
-        let bound = self.bound_of(method, radius, enough, effort, start, go_on);
-        // What has left the range of numbers bounds nothing.
-        if bound.is_finite() { bound } else { f64::NEG_INFINITY }
-    }
-
-    fn bound_of(
-        &self,
-        method: Method,
-        radius: f64,
-        enough: f64,
-        effort: Effort,
-        start: &mut Array1<f64>,
-        go_on: &dyn Fn() -> bool,
-    ) -> f64 {
         let sign = self.sign();
         let region = Region::new(self.x, radius, self.threat);
         let unit = self.threat.domain.is_none().then(|| self.unit());
         let cosines = Cosines::new(self.machine, &region, unit);
         let relaxation = |range| relaxation_bound(self.machine, sign, &region, &cosines, range);
-        match method {
+        let bound = match method {
             Method::Interval => interval_bound(self.machine, sign, &region, &cosines),
             Method::Relaxation => halved(region.norm_range(), enough, effort.halvings, go_on, &relaxation),
             Method::Taylor => {
@@ -219,7 +205,9 @@ impl<'a> Sample<'a> {
                 }
                 best
             }
-        }
+        };
+        // What has left the range of numbers bounds nothing.
+        if bound.is_finite() { bound } else { f64::NEG_INFINITY }
     }
 
     /// The largest radius that a method can show; 0 on the decision boundary. `upper`: the radius of an attack, if known;
