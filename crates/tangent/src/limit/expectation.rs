@@ -113,7 +113,7 @@ impl Expectation {
 
     /// The recursion's step for a run of pairs: `s <- E[phi phi]`, `t <- t E[phi' phi']`.
     ///
-    /// `gaps` is lowered to what is left between a pair and the place where the expectations lose digits, see [`NEAR`].
+    /// `gaps` is lowered to what is left between a pair and the place where the expectations lose digits, see [`near`].
     pub(super) fn apply<T: Real>(&self, left: Lanes<T>, right: Lanes<T>, s: &mut [T], t: &mut [T], gaps: &mut [T]) {
         let row = |index| (left.row(index, self.width(), s.len()), right.row(index, self.width(), s.len()));
         match self {

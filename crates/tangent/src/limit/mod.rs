@@ -65,8 +65,8 @@ pub enum LimitKind {
 /// # Precision
 ///
 /// Errors are relative to `sqrt(K(x, x) K(x', x'))`, per activation on the way. ReLU family: `1e-14`, at every angle,
-/// since the angle of nearly parallel inputs is carried beside the covariance. Other activations: `1e-12` at variances
-/// from `1e-6` to `1e6`. Images: the same; behind average pooling, and for single positions of images that are not
+/// since the angle of nearly parallel inputs is carried beside the covariance. Other activations: `1e-12` for one layer and
+/// `1e-10` for four, at variances from `1e-6` to `1e6`. Images: the same; behind average pooling, and for single positions of images that are not
 /// nearly parallel as a whole, the angle is that of the covariance, so that the tangent kernel of the ReLU family is
 /// right to `1e-7`, and that of the others to `1e-16` times the variance. Matrices are symmetric bit by bit, and `gram(a,
 /// b)` is the transpose of `gram(b, a)`.
