@@ -26,6 +26,21 @@ pub fn check(
     })
 }
 
+/// Refuses a network whose weights take so many numbers of `bytes` each; `what` names it.
+///
+/// # Errors
+///
+/// As for [`check`].
+pub fn check_weights(
+    backend: Backend,
+    parameters: usize,
+    bytes: u64,
+    what: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let fits = |_| Some("smaller widths in the configuration would fit".into());
+    check(backend, (parameters as u64).saturating_mul(bytes), what, fits)
+}
+
 /// Refuses kernels on the host of `n` samples, which take `bytes(n)`, where `setting` sets their number.
 ///
 /// # Errors

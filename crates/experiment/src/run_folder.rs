@@ -70,6 +70,16 @@ pub(crate) fn json_bytes(value: &serde_json::Value) -> Vec<u8> {
     bytes
 }
 
+/// Ends a run, whose other files are there, with its results.
+///
+/// # Errors
+///
+/// As for [`RunFolder::finish`].
+pub(crate) fn finish(folder: RunFolder, finished: Finished) -> Result<Finished, Error> {
+    folder.finish(&json_bytes(&finished.results))?;
+    Ok(finished)
+}
+
 /// Writes a JSON document whole.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use widenet_store::text::{quoted, visible};
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Early, RunFolder, json_bytes, refuse_inputs};
+use crate::run_folder::{self, Early, RunFolder, refuse_inputs};
 use crate::train::{Finished, Places};
 use crate::understood;
 
@@ -51,8 +51,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let outcomes = outcomes(config, &model, &samples, threat)?;
     let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
     let finished = output::finish(&folder, &certified)?;
-    folder.finish(&json_bytes(&finished.results))?;
-    Ok(finished)
+    run_folder::finish(folder, finished)
 }
 
 /// Evenly spaced samples.

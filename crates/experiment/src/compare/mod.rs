@@ -19,7 +19,7 @@ use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Early, RunFolder, json_bytes};
+use crate::run_folder::{self, Early, RunFolder};
 use crate::train::{Finished, Places};
 
 pub use crate::slope::{Slope, student};
@@ -52,8 +52,7 @@ pub fn compare(config: &CompareConfig, places: &Places) -> Result<Finished, Erro
     setup.announce();
     let comparison = setup.compute(&limit)?;
     let finished = output::finish(&folder, &setup, &comparison)?;
-    folder.finish(&json_bytes(&finished.results))?;
-    Ok(finished)
+    run_folder::finish(folder, finished)
 }
 
 /// What is compared, all of it checked.
@@ -258,11 +257,9 @@ pub(crate) fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
 /// Refuses a network whose weights, with a copy and a derivative of the same size, cannot fit, and kernels that cannot:
 /// the limit's, one of each width, those of a width's seeds with their mean, and three for eigenvalues.
 fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Error> {
-    let needed = (widest.parameter_count() as u64).saturating_mul(3 * config.precision.bytes());
-    let what = || format!("a network of {} parameters", widest.parameter_count());
-    crate::memory::check(config.backend, needed, what, |_| {
-        Some("smaller widths in the configuration would fit".into())
-    })?;
+    let parameters = widest.parameter_count();
+    let what = || format!("a network of {parameters} parameters");
+    crate::memory::check_weights(config.backend, parameters, 3 * config.precision.bytes(), what)?;
     let matrices = (1 + config.compare.widths.len() + config.compare.seeds.get() + 1 + 3) as u64;
     let bytes = |n: u64| n.saturating_mul(n).saturating_mul(8 * matrices);
     crate::memory::check_samples(config.data.samples.get(), "data.samples", bytes)

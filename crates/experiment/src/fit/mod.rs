@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::gram_file::hash;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::say;
+use crate::train::record::max_abs;
 use crate::understood;
 use kernel::{KernelSource, Rows};
 use samples::{SampleArgs, wrong_label};
@@ -538,8 +539,8 @@ impl Score {
         match truth {
             Truth::Values(values) => {
                 // Relative to the largest, whose square may be beyond numbers.
-                let errors: Vec<f64> = values.iter().map(|&(i, y)| (y - outputs[[i, 0]]).abs()).collect();
-                let largest = errors.iter().copied().fold(0.0, f64::max);
+                let errors: Vec<f64> = values.iter().map(|&(i, y)| y - outputs[[i, 0]]).collect();
+                let largest = max_abs(&errors);
                 let squares = errors.iter().map(|error| (error / largest).powi(2)).sum::<f64>();
                 Score::Error(if largest > 0.0 { largest * (squares / errors.len() as f64).sqrt() } else { 0.0 })
             }

@@ -19,7 +19,7 @@ use crate::config::{Config, load_text};
 use crate::error::Error;
 use crate::judgement::told;
 use crate::report::{Block, Report};
-use crate::run_folder::{Early, Existing, Parts, RunFolder, finished, json_bytes};
+use crate::run_folder::{self, Early, Existing, Parts, RunFolder, finished, json_bytes};
 use crate::signals;
 use crate::study::{Studied, StudyConfig, study};
 use crate::train::{Finished, Places, train};
@@ -211,8 +211,7 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
         target => one(target, options, (folder.path(), &folder.parts()), &folder.path().join(RUNS))?.into_page(target),
     };
     let finished = write(&folder, target, options.scale, page)?;
-    folder.finish(&json_bytes(&finished.results))?;
-    Ok(finished)
+    run_folder::finish(folder, finished)
 }
 
 /// The folder of training runs. Targets share them.

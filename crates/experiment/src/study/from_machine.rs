@@ -20,7 +20,7 @@ use crate::slope::Slope;
 use crate::train::network::Samples;
 use crate::train::record::max_abs;
 use crate::train::start::from_machine;
-use crate::train::{BURN, Finished, Places};
+use crate::train::{BURN, Places};
 
 /// One network with the weights `w_0 + sum_i alpha_i grad f(w_0, x_i)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,10 +48,9 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     }
     for network in &networks {
         // The start, the direction, the sum, and one more while they are made.
-        let needed = (network.parameter_count() as u64).saturating_mul(4 * setup.config.precision.bytes());
-        let what = || format!("{} parameters", network.parameter_count());
-        let fits = |_| Some("smaller widths in the configuration would fit".into());
-        crate::memory::check(setup.config.backend, needed, what, fits)?;
+        let parameters = network.parameter_count();
+        let what = || format!("{parameters} parameters");
+        crate::memory::check_weights(setup.config.backend, parameters, 4 * setup.config.precision.bytes(), what)?;
     }
     let folder = setup.folder(places)?;
     let kernels = kernels(setup, config.row.kernel)?;
@@ -175,8 +174,5 @@ fn finish(
     report.figure(figure);
     let header = ["largest distance from the machine".to_string()].into_iter();
     report.table(header.chain(widths.iter().map(|width| format!("m = {width}"))).chain(["slope".to_string()]), table);
-    report.write(&folder)?;
-    summary += &format!("report: {}\n", folder.place().join("report.html").display());
-    folder.finish(&crate::run_folder::json_bytes(&results))?;
-    Ok(Studied { finished: Finished { results, summary }, report })
+    super::finish(folder, results, summary, report)
 }

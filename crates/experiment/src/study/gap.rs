@@ -21,7 +21,7 @@ use crate::slope::Slope;
 use crate::train::linearised::{Linearised, Tangent};
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::{Gap, Outputs, grid, max_abs};
-use crate::train::{BURN, Finished, Kernels, Places};
+use crate::train::{BURN, Kernels, Places};
 
 /// One network beside its machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,10 +125,9 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
     let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
     for network in &networks {
-        let needed = (network.parameter_count() as u64).saturating_mul(5 * setup.config.precision.bytes());
-        let what = || format!("{} parameters", network.parameter_count());
-        let fits = |_| Some("smaller widths in the configuration would fit".into());
-        crate::memory::check(setup.config.backend, needed, what, fits)?;
+        let (parameters, config) = (network.parameter_count(), setup.config);
+        let what = || format!("{parameters} parameters");
+        crate::memory::check_weights(config.backend, parameters, 5 * config.precision.bytes(), what)?;
     }
     Ok(networks)
 }
@@ -226,14 +225,7 @@ fn measure(
             break;
         }
         let value = descent.step(&all)?;
-        if !value.is_finite() {
-            return Err(Error::Numerics(format!(
-                "the gap of {} at width {width}: training diverged at step {}: the network's loss is {value}; try a smaller \
-                 learning rate",
-                row.name,
-                step + 1
-            )));
-        }
+        super::descended(value, step, || format!("the gap of {} at width {width}", row.name))?;
         let gap = max_abs(&(&ndarray::ArrayView1::from(descent.outputs()) - &g_train));
         if gap > cell.largest {
             (cell.largest, cell.largest_step) = (gap, step);
@@ -290,7 +282,6 @@ fn finish(setup: &Setup, config: &GapConfig, folder: RunFolder, rows: &[Row]) ->
     let results = results(setup, rows)?;
     folder.write("gap.csv", &csv(rows).map_err(|error| Error::file(folder.path().join("gap.csv"), error))?)?;
     let report = report(setup, config, rows)?;
-    report.write(&folder)?;
     let mut summary = String::new();
     for row in rows {
         writeln!(summary, "{}", row.config.name).expect("a string takes everything");
@@ -301,9 +292,7 @@ fn finish(setup: &Setup, config: &GapConfig, folder: RunFolder, rows: &[Row]) ->
             writeln!(summary, "  {what}: {}{slope}", values.join(", ")).expect("a string takes everything");
         }
     }
-    writeln!(summary, "report: {}", folder.place().join("report.html").display()).expect("a string takes everything");
-    folder.finish(&crate::run_folder::json_bytes(&results))?;
-    Ok(Studied { finished: Finished { results, summary }, report })
+    super::finish(folder, results, summary, report)
 }
 
 /// The final numbers. They depend on the configuration and the backend alone: no times, no paths.

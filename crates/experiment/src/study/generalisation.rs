@@ -16,7 +16,7 @@ use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
-use crate::train::{BURN, Finished, Kernels, Places, own_kernel};
+use crate::train::{BURN, Kernels, Places, own_kernel};
 
 /// One of the two at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,10 +104,7 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
         }
     }
     let report = report(setup, config, &real, &random)?;
-    report.write(&folder)?;
-    summary += &format!("report: {}\n", folder.place().join("report.html").display());
-    folder.finish(&crate::run_folder::json_bytes(&results))?;
-    Ok(Studied { finished: Finished { results, summary }, report })
+    super::finish(folder, results, summary, report)
 }
 
 /// Labels by the toss of a coin.
@@ -173,13 +170,7 @@ fn measure(
         }
         let tangent = own_kernel(&network, row.parameters).gram_symmetric(data.train.inputs.view())?;
         let value = descent.step(&all)?;
-        if !value.is_finite() {
-            return Err(Error::Numerics(format!(
-                "the bound of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
-                row.name,
-                step + 1
-            )));
-        }
+        super::descended(value, step, || format!("the bound of {}", row.name))?;
         let derivatives: Array1<f64> =
             descent.outputs().iter().zip(labels).map(|(&z, &y)| loss.derivative(z, y)).collect();
         path.step(tangent.view(), derivatives.view(), learning_rate / n as f64);

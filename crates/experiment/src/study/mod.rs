@@ -9,6 +9,7 @@ mod path_kernel;
 
 use burn::tensor::Device;
 use indicatif::ProgressBar;
+use serde_json::Value;
 use widenet_data::Split;
 use widenet_machine::{Decay, Descent, Objective, check_labels};
 use widenet_model::{Architecture, Network, Node, Shape};
@@ -17,7 +18,7 @@ use crate::config::KernelName;
 use crate::data_source;
 use crate::error::Error;
 use crate::report::Report;
-use crate::run_folder::{Early, Existing, RunFolder, check_config};
+use crate::run_folder::{self, Early, Existing, RunFolder, check_config};
 use crate::train::{Finished, Places};
 
 pub use config::{
@@ -107,6 +108,26 @@ fn finite(step: usize, numbers: impl IntoIterator<Item = f64>, what: impl FnOnce
         _ => ("as training diverged", "a smaller learning rate"),
     };
     Err(Error::Numerics(format!("{} at step {step}: it is {value}, {why}; try {advice}", what())))
+}
+
+/// Refuses the loss of a network that diverged in its step after `step`.
+fn descended(loss: f64, step: usize, what: impl FnOnce() -> String) -> Result<(), Error> {
+    if loss.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Numerics(format!(
+        "{}: training diverged at step {}: the network's loss is {loss}; try a smaller learning rate",
+        what(),
+        step + 1
+    )))
+}
+
+/// Writes the report and the results of a study whose other files are there.
+fn finish(folder: RunFolder, results: Value, mut summary: String, report: Report) -> Result<Studied, Error> {
+    report.write(&folder)?;
+    summary += &format!("report: {}\n", folder.place().join("report.html").display());
+    let finished = run_folder::finish(folder, Finished { results, summary })?;
+    Ok(Studied { finished, report })
 }
 
 /// The fan-in of a network's output layer.

@@ -15,7 +15,7 @@ use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::grid;
-use crate::train::{BURN, Finished, Places};
+use crate::train::{BURN, Places};
 
 /// Of the outputs of a gradient flow that has to be integrated.
 const TOLERANCE: f64 = 1e-8;
@@ -106,7 +106,6 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
         })).collect::<Vec<_>>(),
     });
     let report = report(setup, config, &found);
-    report.write(&folder)?;
     let mut summary = String::new();
     for (row, found) in rows() {
         let Point { machine, flow, network, rate, .. } = found.last();
@@ -121,9 +120,7 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
             found.largest_ratio(|p| p.flow),
         );
     }
-    summary += &format!("report: {}\n", folder.place().join("report.html").display());
-    folder.finish(&crate::run_folder::json_bytes(&results))?;
-    Ok(Studied { finished: Finished { results, summary }, report })
+    super::finish(folder, results, summary, report)
 }
 
 fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &ProgressBar) -> Result<Found, Error> {
@@ -188,14 +185,7 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
         }
         if step < steps {
             let value = descent.step(&all)?;
-            if !value.is_finite() {
-                let problem = format!(
-                    "the objective of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
-                    row.name,
-                    step + 1
-                );
-                return Err(Error::Numerics(problem));
-            }
+            super::descended(value, step, || format!("the objective of {}", row.name))?;
             machine.step(kernels.train.view(), labels, loss, &all);
             progress.inc(1);
         }

@@ -18,7 +18,7 @@ use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::Report;
 use crate::train::network::{NetworkDescent, Rule, Samples};
 use crate::train::record::{grid, max_abs};
-use crate::train::{BURN, Finished, Places, own_kernel};
+use crate::train::{BURN, Places, own_kernel};
 
 /// What is found for one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,6 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
         "rows": rows.collect::<Vec<_>>(),
     });
     let report = report(setup, config, &found)?;
-    report.write(&folder)?;
     let mut summary = String::new();
     for (row, found) in config.rows.iter().zip(&found) {
         let last = found.last();
@@ -97,9 +96,7 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
             found.defect
         );
     }
-    summary += &format!("report: {}\n", folder.place().join("report.html").display());
-    folder.finish(&crate::run_folder::json_bytes(&results))?;
-    Ok(Studied { finished: Finished { results, summary }, report })
+    super::finish(folder, results, summary, report)
 }
 
 impl Found {
@@ -156,13 +153,7 @@ fn measure(setup: &Setup, config: &PathKernelConfig, row: &RowConfig, progress: 
         }
         let tangent = own_kernel(&network, row.parameters).gram(inputs.view(), data.train.inputs.view())?;
         let value = descent.step(&all)?;
-        if !value.is_finite() {
-            return Err(Error::Numerics(format!(
-                "the path of {}: training diverged at step {}: the network's loss is {value}; try a smaller learning rate",
-                row.name,
-                step + 1
-            )));
-        }
+        super::descended(value, step, || format!("the path of {}", row.name))?;
         let outputs = ArrayView1::from(descent.outputs());
         let derivatives: Array1<f64> = outputs.iter().zip(labels).map(|(&z, &y)| loss.derivative(z, y)).collect();
         path.step(tangent.view(), derivatives.view(), eta);

@@ -26,7 +26,7 @@ use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, Limit
 use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
 use crate::error::Error;
-use crate::run_folder::{Early, Existing, RunFolder, finished_with, json_bytes};
+use crate::run_folder::{self, Early, Existing, RunFolder, finished_with};
 use crate::signals;
 use batches::Batches;
 use checkpoint::Checkpoint;
@@ -74,7 +74,7 @@ impl Finished {
 
     /// Prints the results as JSON, or the summary.
     pub fn print(&self, as_json: bool) {
-        print!("{}", crate::run_folder::lines(&self.text(as_json)));
+        print!("{}", run_folder::lines(&self.text(as_json)));
     }
 }
 
@@ -122,10 +122,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();
     let (finished, whole) = run.execute(machine, limit, saved, places.stop_at.unwrap_or(usize::MAX))?;
-    if whole {
-        folder.finish(&json_bytes(&finished.results))?;
-    }
-    Ok(finished)
+    if whole { run_folder::finish(folder, finished) } else { Ok(finished) }
 }
 
 /// A run whose ingredients have all been checked.
