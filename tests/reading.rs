@@ -1,28 +1,12 @@
 //! Files of other people as `widenet fit`, `predict` and `certify` read them: nothing is guessed that is not said.
 
+mod common;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
-
-const ARCH: &str = "mlp = { hidden = [1] }";
-
-fn widenet(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_widenet"));
-    command.current_dir(folder).args(arguments).env_remove("RUST_BACKTRACE").output().unwrap()
-}
-
-fn json(output: Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn fails(output: Output, code: i32, words: &str) {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last = text.lines().last().unwrap_or_default();
-    assert!(output.status.code() == Some(code) && last.starts_with("widenet: ") && last.contains(words), "{text}");
-}
+use common::{ARCH, fails, json, widenet};
 
 /// The line about the samples.
 fn said(output: &Output) -> String {

@@ -283,6 +283,14 @@ pub(crate) fn locate(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
         .ok_or_else(|| DataError::Missing { folder: folder.to_path_buf(), name: name.to_owned() })
 }
 
+/// Packed bytes.
+#[cfg(test)]
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,12 +303,6 @@ mod tests {
         10, 20, 30, 40, 50, 60,
     ];
     const LABELS: [u8; 10] = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
-    }
 
     #[test]
     fn reads_plain_and_compressed() {

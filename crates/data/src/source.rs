@@ -94,14 +94,7 @@ fn up_to(source: impl Read, length: u64, limit: u64) -> io::Result<Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::{Compression, write::GzEncoder};
-    use std::io::Write;
-
-    fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::default());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
-    }
+    use crate::idx::gzip as packed;
 
     #[test]
     fn gzip_is_known_by_its_content_in_any_number_of_members() {
