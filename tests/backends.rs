@@ -56,7 +56,7 @@ fn one_seed_is_the_same_network_everywhere() {
 
 #[test]
 fn outputs_and_empirical_kernels_agree() {
-    let data = widenet_data::mnist01();
+    let data = widenet_data::mnist01().unwrap();
     let x = data.train.inputs.slice(s![..6, ..]);
     for (backend, device) in devices() {
         for (here, there) in networks(&Device::flex()).iter().zip(&networks(device)) {

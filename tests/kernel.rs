@@ -60,7 +60,7 @@ fn partial(out: &Path) -> PathBuf {
 
 /// The first training and test samples.
 fn samples(n: usize, m: usize) -> (Array2<f64>, Array2<f64>) {
-    let split = widenet_data::mnist01();
+    let split = widenet_data::mnist01().unwrap();
     (split.train.first(n).unwrap().inputs, split.test.first(m).unwrap().inputs)
 }
 
@@ -122,7 +122,7 @@ fn the_file_holds_what_it_promises() {
         assert_eq!(metadata[key], value);
     }
     let labels: Array1<f64> = npz.by_name("labels").unwrap();
-    assert_eq!(labels, widenet_data::mnist01().train.labels.slice(s![..20]));
+    assert_eq!(labels, widenet_data::mnist01().unwrap().train.labels.slice(s![..20]));
     let labels: Array1<f64> = npz.by_name("labels_test").unwrap();
     assert_eq!(labels.len(), 7);
 

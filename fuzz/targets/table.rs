@@ -5,10 +5,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use widenet_data::{Decimal, Known, Source, Told, read};
+use widenet_data::{Decimal, Known, Limits, Source, Told, read};
 
 /// Bytes that a table may take.
-const MEMORY: u64 = 100 << 20;
+const LIMITS: Limits = Limits { memory: Some(100 << 20), samples: None };
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
@@ -26,18 +26,18 @@ fuzz_target!(|bytes: &[u8]| {
     let path = FOLDER.path().join(if name & 1 == 0 { "t.csv" } else { "t.svm" });
     std::fs::write(&path, content).unwrap();
     let source = Source::new(&path);
-    let Ok(samples) = read(&source, &told(*choice), None, Some(MEMORY)) else { return };
+    let Ok(samples) = read(&source, &told(*choice), None, LIMITS) else { return };
     let (n, d) = samples.inputs.dim();
     assert!(n > 0 && d > 0 && samples.origin.lines.len() == n && samples.target.labels.len() == n);
     assert!(samples.inputs.iter().all(|value| value.is_finite()) && [0, d].contains(&samples.names.len()));
     let known = Known { features: d, names: samples.names.clone(), form: samples.origin.form.clone() };
     // Text that is UTF-8 is taken for it, unless another encoding is told again.
     let Told { header, encoding, .. } = told(*choice);
-    let again = read(&source, &Told { header, encoding, ..Told::default() }, Some(&known), Some(MEMORY)).unwrap();
+    let again = read(&source, &Told { header, encoding, ..Told::default() }, Some(&known), LIMITS).unwrap();
     assert_eq!((again.inputs, again.target), (samples.inputs, samples.target));
     // Another file of the kind, or none.
     std::fs::write(&path, &content[content.len() / 2..]).unwrap();
-    if let Ok(other) = read(&source, &Told::default(), Some(&known), Some(MEMORY)) {
+    if let Ok(other) = read(&source, &Told::default(), Some(&known), LIMITS) {
         assert_eq!(other.inputs.ncols(), d);
     }
 });

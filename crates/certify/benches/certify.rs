@@ -35,7 +35,7 @@ fn main() -> Result<(), Failure> {
 
 /// Training images, coefficients, test images.
 fn write(folder: &Path) -> Result<(), Failure> {
-    let data = widenet_data::mnist01();
+    let data = widenet_data::mnist01().unwrap();
     let gram = kernel(data.train.inputs.view(), Profile::new(1)?);
     let objective = Objective::new(0.001, gram.nrows())?;
     let options = Options::default();

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn counts_agree_with_the_data() {
         let [digits, _] = list(None);
-        let split = crate::mnist01();
+        let split = crate::mnist01().unwrap();
         assert_eq!((digits.train, digits.test), (split.train.len(), split.test.len()));
     }
 

@@ -32,7 +32,9 @@ impl Default for Encoding {
 
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        // The web reads Latin-1 as the encoding that adds signs to it.
+        let latin = self.0 == encoding_rs::WINDOWS_1252;
+        f.write_str(if latin { "Latin-1 (windows-1252)" } else { self.name() })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use widenet_store::memory::readable;
 use widenet_store::text::{one_line, quoted};
 
 use crate::{Encoding, IdxError};
@@ -174,7 +175,11 @@ pub enum TableError {
     #[error("no samples")]
     NoSamples,
     /// There is no column beside the label's.
-    #[error("no features: {columns} column{}, and {} for the label", if *columns == 1 { "" } else { "s" }, if *columns == 1 { "it is" } else { "one is" })]
+    #[error("no features: {}", if *columns == 1 {
+        "one column, and it is for the label; commas, semicolons, tabs or | separate columns".into()
+    } else {
+        format!("{columns} columns, and one is for the label")
+    })]
     NoFeatures {
         /// How many columns there are.
         columns: usize,
@@ -199,17 +204,34 @@ pub enum TableError {
         believed: u64,
     },
     /// The content takes more memory than there is.
-    #[error("its content takes more than the {bytes} bytes of memory that are free")]
+    #[error("its content takes more than the {} of memory that are free", readable(*bytes))]
     Memory {
         /// The bytes that are free.
         bytes: u64,
     },
-    /// The matrix of the features takes more memory than there is, or holds next to nothing.
+    /// The samples take more memory than there is.
     #[error(
-        "{samples} samples x {features} features take {:.1} GiB, and {listed} numbers are there; the largest index is in line {line}",
-        *samples as f64 * *features as f64 / f64::from(1u32 << 27)
+        "{samples} samples x {features} features take {}, but {} of memory are free; the first {fit} samples would fit",
+        readable(*needed), readable(*free)
     )]
     Size {
+        /// How many samples, at most.
+        samples: usize,
+        /// How many features.
+        features: u64,
+        /// Bytes they take.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+        /// How many samples would fit.
+        fit: u64,
+    },
+    /// The matrix of the features is large and holds next to nothing.
+    #[error(
+        "{samples} samples x {features} features take {}, and {listed} numbers are there; the largest index is in line {line}",
+        readable((*samples as u64).saturating_mul(*features).saturating_mul(8))
+    )]
+    Sparse {
         /// How many samples.
         samples: usize,
         /// How many features.
@@ -266,6 +288,12 @@ pub enum TableError {
     /// The first line may be a header, and it may be a sample.
     #[error("the line counts columns, so it may be a header, and it may be a sample")]
     MaybeHeader,
+    /// The first line has a label of its own, and other labels recur.
+    #[error("the label {} is in this line alone, so it may be a header, and it may be a sample", quoted(label))]
+    LoneLabel {
+        /// The label.
+        label: String,
+    },
     /// Whether the first column is a feature cannot be known.
     #[error("{columns} columns without names: the first may number the rows, or the last may be missing")]
     MaybeIndex {

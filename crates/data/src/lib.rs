@@ -8,7 +8,7 @@
 //! The digits 0 and 1 of MNIST are part of the program, so nothing has to be downloaded to begin:
 //!
 //! ```
-//! let digits = widenet_data::mnist01();
+//! let digits = widenet_data::mnist01()?;
 //! assert_eq!((digits.train.len(), digits.test.len()), (12_665, 2_115));
 //!
 //! // The first 100 pictures, each of 28 × 28 = 784 pixels.
@@ -30,11 +30,11 @@
 //!
 //! ```
 //! use std::path::Path;
-//! use widenet_data::{Source, Told, read};
+//! use widenet_data::{Limits, Source, Told, read};
 //!
 //! let path = std::env::temp_dir().join(format!("widenet-{}.csv", std::process::id()));
 //! std::fs::write(&path, "width;height;kind\n1.5;2;cat\n0.5;3;dog\n")?;
-//! let samples = read(&Source::new(&path), &Told::default(), None, None)?;
+//! let samples = read(&Source::new(&path), &Told::default(), None, Limits::default())?;
 //! # std::fs::remove_file(&path)?;
 //! assert_eq!(samples.inputs, ndarray::array![[1.5, 2.0], [0.5, 3.0]]);
 //! assert_eq!(samples.names, ["width", "height"]);
@@ -65,4 +65,4 @@ pub use idx::{Idx, IdxError};
 pub use mnist::{from_folder, mnist01};
 pub use samples::{Origin, Samples, Target};
 pub use source::Source;
-pub use table::read;
+pub use table::{Limits, read};

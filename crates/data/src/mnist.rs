@@ -17,25 +17,29 @@ pub(crate) const TEST: [&str; 2] = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-
 ///
 /// The label of a 0 is −1, that of a 1 is +1. The files are part of the program, so this works
 /// from any folder and without a network.
-pub fn mnist01() -> Split {
+///
+/// # Errors
+///
+/// [`DataError`] when there is not enough memory: some 100 MB.
+pub fn mnist01() -> Result<Split, DataError> {
     macro_rules! file {
         ($name:literal) => {
             include_bytes!(concat!("../../../data/mnist01/", $name, "-ubyte.gz")).as_slice()
         };
     }
-    let part = |names: [&str; 2], images, labels| {
+    let part = |images, labels| {
+        let unreadable = |problem| DataError::Idx { path: "mnist01".into(), problem };
         Part {
-            images: Idx::from_bytes(images).expect("the built-in images are sound"),
-            labels: Idx::from_bytes(labels).expect("the built-in labels are sound"),
-            paths: names.map(PathBuf::from),
+            images: Idx::from_bytes(images).map_err(unreadable)?,
+            labels: Idx::from_bytes(labels).map_err(unreadable)?,
+            paths: ["mnist01"; 2].map(PathBuf::from),
         }
         .select("mnist01", [0, 1])
-        .expect("the built-in images and labels belong together")
     };
-    Split {
-        train: part(TRAIN, file!("train-images-idx3"), file!("train-labels-idx1")),
-        test: part(TEST, file!("t10k-images-idx3"), file!("t10k-labels-idx1")),
-    }
+    Ok(Split {
+        train: part(file!("train-images-idx3"), file!("train-labels-idx1"))?,
+        test: part(file!("t10k-images-idx3"), file!("t10k-labels-idx1"))?,
+    })
 }
 
 /// Two classes of a set in the form of MNIST, in their original order.
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_built_in_digits_are_complete() {
-        let Split { train, test } = mnist01();
+        let Split { train, test } = mnist01().unwrap();
         for (set, zeros, ones) in [(&train, 5_923, 6_742), (&test, 980, 1_135)] {
             let count = |y| set.labels.iter().filter(|&&label| label == y).count();
             assert_eq!((count(-1.0), count(1.0)), (zeros, ones));

@@ -1,9 +1,10 @@
 //! From the name of a data set to its samples.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use widenet_data::{DataError, Decimal, Encoding, Known, Samples, Source, Split, TableError, Told};
+use widenet_data::{DataError, Decimal, Encoding, Known, Limits, Samples, Source, Split, TableError, Told};
 
 use crate::config::DataConfig;
 use crate::error::Error;
@@ -68,17 +69,27 @@ pub fn check_no_table(told: &Told, name: &str) -> Result<(), Error> {
     Err(Error::Setting(format!("{option}: {name} is no table")))
 }
 
-/// The samples of a table, or of standard input where its name is `-`; for a model those that it was fitted to are `known`.
-pub fn table(path: &Path, told: &Told, known: Option<&Known>) -> Result<Samples, Error> {
-    let read = widenet_data::read(&Source::new(path), told, known, crate::memory::available());
-    read.map_err(|error| Error::Table { advice: advice(&error), error })
+/// The samples of a table, or of standard input where its name is `-`, the first `n` if so many are asked for; for a model
+/// those that it was fitted to are `known`.
+pub fn table(path: &Path, told: &Told, known: Option<&Known>, n: Option<NonZeroUsize>) -> Result<Samples, Error> {
+    let n = n.map(NonZeroUsize::get);
+    let limits = Limits { memory: crate::memory::available(), samples: n };
+    let samples = widenet_data::read(&Source::new(path), told, known, limits)
+        .map_err(|error| Error::Table { advice: advice(&error), error })?;
+    match n {
+        Some(n) => Ok(samples.first(n)?),
+        None => Ok(samples),
+    }
 }
 
 /// What to do about a table that cannot be read.
 fn advice(error: &DataError) -> &'static str {
     let (DataError::Line { problem, .. } | DataError::Table { problem, .. }) = error else { return "" };
     match problem {
-        TableError::HalfHeader { .. } | TableError::MaybeHeader => "; --header yes or --header no says which",
+        TableError::HalfHeader { .. } | TableError::MaybeHeader | TableError::LoneLabel { .. } => {
+            "; --header yes or --header no says which"
+        }
+        TableError::Size { fit: 1.., .. } => " (--n)",
         TableError::NotUtf8 { .. } | TableError::Zero | TableError::Encoding(_) => {
             "; --encoding names it (latin-1, utf-16le, ...)"
         }
@@ -105,7 +116,7 @@ pub fn open(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Erro
 pub fn load(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Error> {
     let DataConfig { source, classes, train, test } = data;
     let mut split = match source.as_str() {
-        "mnist01" if *classes == [0, 1] => widenet_data::mnist01(),
+        "mnist01" if *classes == [0, 1] => widenet_data::mnist01()?,
         "mnist01" => {
             return Err(Error::Setting(format!("data.classes is {classes:?}, but mnist01 holds the digits 0 and 1")));
         }

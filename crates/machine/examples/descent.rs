@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gram: Array2<f64> = ndarray_npy::read_npy(gram)?;
     let gram = gram.mapv(|value| value as f32);
     let order: Array2<i64> = ndarray_npy::read_npy(order)?;
-    let digits = widenet_data::mnist01();
+    let digits = widenet_data::mnist01()?;
     let labels = digits.train.labels.view();
     let n = labels.len();
 

@@ -27,7 +27,7 @@ fn kernel(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let digits = widenet_data::mnist01();
+    let digits = widenet_data::mnist01()?;
     let (inputs, labels) = (digits.train.inputs.view(), digits.train.labels.view());
     let n = labels.len();
     let mut gram = kernel(inputs, inputs);

@@ -25,7 +25,8 @@ impl Cell {
 
 /// Whether a label or a number is not there.
 pub(super) fn is_missing(cell: &str) -> bool {
-    matches!(cell, "" | "?" | "NA") || cell.eq_ignore_ascii_case("nan")
+    let signs = ["nan", "n/a", "#n/a", "<na>", "null"];
+    matches!(cell, "" | "?" | "NA") || signs.iter().any(|sign| cell.eq_ignore_ascii_case(sign))
 }
 
 /// A finite number. With decimal commas a point is none, since it may group thousands.
@@ -58,8 +59,11 @@ mod tests {
     fn cells_by_hand() {
         let kinds = |cells: &[&str], decimal| cells.iter().map(|cell| Cell::of(cell, decimal)).collect::<Vec<_>>();
         assert_eq!(kinds(&["1", "-2.5e3", "inf", "+.5"], Decimal::Point), [Cell::Number; 4]);
-        assert_eq!(kinds(&["", "?", "NA", "NaN", "nan"], Decimal::Point), [Cell::Missing; 5]);
-        assert_eq!(kinds(&["1,5", "a", "1 2", "0x1"], Decimal::Point), [Cell::Word; 4]);
+        assert_eq!(
+            kinds(&["", "?", "NA", "NaN", "nan", "N/A", "#N/A", "<NA>", "NULL"], Decimal::Point),
+            [Cell::Missing; 9]
+        );
+        assert_eq!(kinds(&["1,5", "a", "1 2", "0x1", "None"], Decimal::Point), [Cell::Word; 5]);
         assert_eq!(kinds(&["1,5"], Decimal::Comma), [Cell::Number]);
         assert_eq!((number("1,5", Decimal::Comma), number("1.234,5", Decimal::Comma)), (Some(1.5), None));
         assert_eq!((number("1,2,3", Decimal::Comma), number("1e999", Decimal::Point)), (None, None));

@@ -6,10 +6,10 @@ use crate::TableError;
 use crate::error::Fault;
 use crate::form::{Decimal, Form, Format, Known, Told};
 
-use super::Table;
 use super::cell::{counts, is_missing, number};
 use super::layout::Layout;
 use super::records::Records;
+use super::{Limits, Table};
 
 /// Reads a text in which cells are separated so.
 pub(super) fn read(
@@ -18,7 +18,7 @@ pub(super) fn read(
     decimal: Decimal,
     told: &Told,
     known: Option<&Known>,
-    memory: Option<u64>,
+    limits: Limits,
 ) -> Result<Table, Fault> {
     let mut records = Records::new(text, separator);
     let Some((first, line)) = records.next()? else { return Err(TableError::NoSamples.into()) };
@@ -27,18 +27,20 @@ pub(super) fn read(
     let d = layout.features().count();
 
     // Each cell takes two bytes of the text at least.
-    let rows = text.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    let numbers = rows.saturating_mul(d).min(text.len() / 2 + 1);
-    if let Some(bytes) = memory.filter(|&bytes| numbers as u64 * 8 > bytes) {
-        return Err(TableError::Memory { bytes }.into());
-    }
-    let (mut values, mut labels, mut lines) = (Vec::with_capacity(numbers), Vec::new(), Vec::new());
+    let most = limits.samples.unwrap_or(usize::MAX);
+    let rows = (text.bytes().filter(|&byte| byte == b'\n').count() + 1).min(most).min(text.len() / (2 * d) + 1);
+    limits.check(rows, d as u64)?;
+    let labelled = if layout.label.is_some() { rows } else { 0 };
+    let (mut values, mut labels) = (Vec::with_capacity(rows * d), Vec::with_capacity(labelled));
+    let mut lines = Vec::with_capacity(rows);
     let mut index = Index::default();
     let mut records = Records::new(text, separator);
     if layout.header {
         records.next()?;
     }
-    while let Some((record, line)) = records.next()? {
+    while lines.len() < most
+        && let Some((record, line)) = records.next()?
+    {
         if record.len() != layout.columns {
             return Err(Fault::at(line, TableError::Ragged { found: record.len(), before: layout.columns }));
         }

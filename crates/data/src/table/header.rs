@@ -1,5 +1,7 @@
 //! Whether the first line of a table is a header.
 
+use std::collections::HashSet;
+
 use crate::TableError;
 use crate::error::Fault;
 use crate::form::Decimal;
@@ -58,7 +60,9 @@ fn above_numbers(
     if !counting && word.is_none() {
         return Ok(false);
     }
-    let (mut rows, mut numbers, mut words, mut recurs, mut whole) = (0, false, false, false, false);
+    let (mut rows, mut numbers, mut words, mut whole) = (0, false, false, false);
+    // Whether the row's label is that of another row, and whether two others have the same.
+    let (mut recurs, mut others, mut seen) = (false, false, HashSet::new());
     while let Some((row, _)) = below.next()? {
         rows += 1;
         whole |= counting && features.iter().any(|&j| row.get(j).is_some_and(|cell| is_whole(cell.trim())));
@@ -67,24 +71,27 @@ fn above_numbers(
             match Cell::of(cell, decimal) {
                 Cell::Number => numbers = true,
                 Cell::Word => words = true,
-                Cell::Missing => {}
+                Cell::Missing => continue,
             }
             recurs |= cell == first[label];
+            others = others || !seen.insert(cell.to_string());
         }
         // Nothing that follows can change it.
-        if (words && (!counting || recurs)) || (word.is_none() && whole) {
+        if recurs || (word.is_none() && whole) {
             break;
         }
     }
     match word {
         Some(_) if numbers && !words => return Ok(true),
-        Some(_) if !counting || recurs => return Ok(false),
+        Some(_) if recurs => return Ok(false),
+        Some(label) if !counting && others => return Err(TableError::LoneLabel { label: first[label].clone() }.into()),
+        Some(_) if !counting => return Ok(false),
         _ => {}
     }
     let many = counted.len() > 2;
     match rows > 0 {
-        true if !whole && from_0 && (many || word.is_some()) => Ok(true),
-        true if !whole || (from_0 && many) => Err(TableError::MaybeHeader.into()),
+        true if from_0 && ((!whole && (many || word.is_some())) || (many && others)) => Ok(true),
+        true if !whole || others || (from_0 && many) => Err(TableError::MaybeHeader.into()),
         _ => Ok(false),
     }
 }

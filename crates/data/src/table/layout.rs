@@ -36,14 +36,14 @@ impl Layout {
                 let label = provisional(&first, told, known).map_err(at)?;
                 // The label's own name is no number, so that the line is a header whatever the features are.
                 let asked = told.label.as_ref().is_some_and(|asked| asked.parse::<usize>().is_err());
+                let form = known.and_then(|known| known.form.as_ref());
                 let found = is_header(&first, label, decimal, below).or_else(|fault| match fault.problem {
+                    TableError::MaybeHeader | TableError::LoneLabel { .. } if asked => Ok(true),
                     // As in the file of the kind.
-                    TableError::MaybeHeader if let Some(form) = known.and_then(|known| known.form.as_ref()) => {
-                        Ok(form.header)
-                    }
-                    problem => {
-                        Err(fault.line.map_or_else(|| at(problem.clone()), |line| Fault::at(line, problem.clone())))
-                    }
+                    TableError::MaybeHeader if let Some(form) = form => Ok(form.header),
+                    // The names that are known are not in it.
+                    TableError::LoneLabel { .. } if known.is_some() => Ok(false),
+                    problem => Err(Fault::at(fault.line.unwrap_or(line), problem)),
                 })?;
                 found || asked
             }
@@ -82,6 +82,13 @@ impl Layout {
     fn as_known(&mut self, known: &Known) -> Result<(), TableError> {
         let (features, form) = (known.features, known.form.as_ref());
         let column = form.and_then(|form| form.label.as_ref());
+        // A label without a name, which does not number rows.
+        let nameless = column.is_some_and(|column| column.position == 1 && column.name.is_none());
+        if nameless && self.index && self.columns == features + 1 {
+            self.index = false;
+            self.label = Some(0);
+            return Ok(());
+        }
         let columns = self.columns - usize::from(self.index);
         let name = column.and_then(|column| column.name.as_ref()).filter(|_| self.header);
         if let Some(label) = name.and_then(|name| self.named(name)) {

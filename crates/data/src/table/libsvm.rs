@@ -6,78 +6,74 @@ use crate::TableError;
 use crate::error::Fault;
 use crate::form::{Decimal, Form, Format, Known, Told};
 
-use super::Table;
 use super::cell::{is_missing, number};
+use super::{Limits, Table};
 
-/// A matrix with a smaller share of numbers that are listed is a slip in an index, if it is large.
-const DENSITY: f64 = 1e-6;
+/// A matrix with a smaller share of numbers that are listed is a slip in an index, if it is large. Of the public data sets
+/// in this format the emptiest that fit into memory list some 30 of a million.
+const DENSITY: f64 = 1e-5;
 
 /// Bytes of a large matrix.
 const LARGE: u64 = 1 << 27;
 
 /// Reads a text with lines `label index:value index:value ...`.
-pub(super) fn read(text: &str, told: &Told, known: Option<&Known>, memory: Option<u64>) -> Result<Table, Fault> {
+///
+/// The text is read twice, so that the matrix is the only thing that grows.
+pub(super) fn read(text: &str, told: &Told, known: Option<&Known>, limits: Limits) -> Result<Table, Fault> {
     if let Some(asked) = &told.label {
         return Err(TableError::NoColumns { asked: asked.clone() }.into());
     }
-    let (mut labels, mut lines) = (Vec::new(), Vec::new());
-    // Row, index, value.
-    let mut entries: Vec<(usize, u64, f64)> = Vec::new();
-    let (mut queries, mut zero, mut largest) = (false, None, (0, 0));
-    for (line, number) in text.lines().zip(1..) {
-        let mut words = line.split('#').next().unwrap_or_default().split_whitespace().peekable();
-        let Some(&word) = words.peek() else { continue };
+    let survey = Survey::of(lines(text, limits))?;
+    let format = known.and_then(|known| known.form.as_ref()).map(|form| form.format);
+    let first = match (format, survey.zero) {
+        (Some(Format::Libsvm { first: 1 }), Some(line)) => return Err(Fault::at(line, TableError::ZeroIndex)),
+        (Some(Format::Libsvm { first }), _) => first,
+        (_, zero) => u64::from(zero.is_none()),
+    };
+    let found = survey.largest.map_or(0, |(index, _)| index + 1 - first);
+    let d = known.map_or(found, |known| known.features as u64);
+    let numbers = d.saturating_mul(survey.samples as u64);
+    if let Some((_, line)) = survey
+        .largest
+        .filter(|_| numbers.saturating_mul(8) > LARGE && (survey.listed as f64) < DENSITY * numbers as f64)
+    {
+        let Survey { samples, listed, .. } = survey;
+        return Err(TableError::Sparse { samples, features: d, listed, line }.into());
+    }
+    limits.check(survey.samples, d)?;
+
+    let mut inputs = Array2::zeros((survey.samples, d as usize));
+    let (mut labels, mut numbers) = (Vec::with_capacity(survey.samples), Vec::with_capacity(survey.samples));
+    let (mut queries, mut left_out, mut beyond) = (false, std::collections::HashSet::new(), 0);
+    for (row, (line, number)) in lines(text, limits).enumerate() {
+        let mut words = line.split_whitespace().peekable();
         // A line may begin with the features.
-        let label = if word.contains(':') { None } else { words.next() };
+        let label = words.next_if(|word| !word.contains(':'));
         let mut before = None;
         for word in words {
-            if word.starts_with("qid:") {
+            if is_query(word) {
                 queries = true;
                 continue;
             }
             let (index, value) = pair(word).ok_or_else(|| Fault::at(number, TableError::NotAPair(word.into())))?;
             if let Some(before) = before.filter(|&before| index <= before) {
-                let first = u64::from(zero.is_none());
+                let first = u64::from(survey.zero.is_none());
                 return Err(Fault::at(number, TableError::Order { index, before, first }));
             }
-            if index == 0 {
-                zero = zero.or(Some(number));
-            }
-            largest = largest.max((index, number));
-            entries.push((lines.len(), index, value));
             before = Some(index);
+            let column = index - first;
+            if column < d {
+                inputs[[row, column as usize]] = value;
+            } else {
+                left_out.insert(column);
+                beyond += 1;
+            }
         }
         labels.push(label.filter(|label| !is_missing(label)).map(String::from));
-        lines.push(number);
+        numbers.push(number);
     }
-
-    let format = known.and_then(|known| known.form.as_ref()).map(|form| form.format);
-    let first = match (format, zero) {
-        (Some(Format::Libsvm { first: 1 }), Some(line)) => return Err(Fault::at(line, TableError::ZeroIndex)),
-        (Some(Format::Libsvm { first }), _) => first,
-        (_, zero) => u64::from(zero.is_none()),
-    };
-    let found = if entries.is_empty() { 0 } else { largest.0 + 1 - first };
-    let d = known.map_or(found, |known| known.features as u64);
-    let bytes = d.saturating_mul(8).saturating_mul(lines.len() as u64);
-    let sparse = bytes > LARGE && (entries.len() as f64) < DENSITY * (bytes / 8) as f64;
-    if sparse || bytes > memory.unwrap_or(isize::MAX as u64) {
-        let problem = TableError::Size { samples: lines.len(), features: d, listed: entries.len(), line: largest.1 };
-        return Err(problem.into());
-    }
-    if d == 0 && !lines.is_empty() {
+    if d == 0 && survey.samples > 0 {
         return Err(TableError::NoFeatures { columns: 1 }.into());
-    }
-    let mut inputs = Array2::zeros((lines.len(), d as usize));
-    let (mut left_out, mut beyond) = (std::collections::HashSet::new(), 0);
-    for (row, index, value) in entries {
-        let column = index - first;
-        if column < d {
-            inputs[[row, column as usize]] = value;
-        } else {
-            left_out.insert(column);
-            beyond += 1;
-        }
     }
     let mut notes = Vec::new();
     if !left_out.is_empty() {
@@ -99,7 +95,57 @@ pub(super) fn read(text: &str, told: &Told, known: Option<&Known>, memory: Optio
         index: false,
         label: None,
     };
-    Ok(Table { inputs, labels, names: Vec::new(), lines, form, notes })
+    Ok(Table { inputs, labels, names: Vec::new(), lines: numbers, form, notes })
+}
+
+/// The lines that have samples, without comments, and their numbers from 1.
+fn lines(text: &str, limits: Limits) -> impl Iterator<Item = (&str, u64)> {
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).zip(1..);
+    lines.filter(|(line, _)| !line.is_empty()).take(limits.samples.unwrap_or(usize::MAX))
+}
+
+/// What a first reading finds, by the ends of each line.
+#[derive(Default)]
+struct Survey {
+    samples: usize,
+    /// How many pairs there are.
+    listed: usize,
+    /// The first line with an index 0.
+    zero: Option<u64>,
+    /// The largest index, and its line.
+    largest: Option<(u64, u64)>,
+}
+
+impl Survey {
+    fn of<'t>(lines: impl Iterator<Item = (&'t str, u64)>) -> Result<Self, Fault> {
+        let mut survey = Self::default();
+        for (line, number) in lines {
+            let pairs = || line.split_whitespace().filter(|word| word.contains(':') && !is_query(word));
+            let index = |word: &str| {
+                let index = pair(word).map(|(index, _)| index);
+                index.ok_or_else(|| Fault::at(number, TableError::NotAPair(word.into())))
+            };
+            survey.samples += 1;
+            survey.listed += line.bytes().filter(|&byte| byte == b':').count() - line.matches(QUERY).count();
+            // Indices ascend.
+            let (Some(first), Some(last)) = (pairs().next(), pairs().next_back()) else { continue };
+            if survey.zero.is_none() && index(first)? == 0 {
+                survey.zero = Some(number);
+            }
+            let last = index(last)?;
+            if survey.largest.is_none_or(|(largest, _)| last > largest) {
+                survey.largest = Some((last, number));
+            }
+        }
+        Ok(survey)
+    }
+}
+
+/// What stands before the number of a query, in files for ranking.
+const QUERY: &str = "qid:";
+
+fn is_query(word: &str) -> bool {
+    word.starts_with(QUERY)
 }
 
 fn pair(word: &str) -> Option<(u64, f64)> {

@@ -32,16 +32,18 @@ use crate::{DataError, Origin, Samples, Source, TableError, Target};
 /// same name, or at the same position where there are no names. In LIBSVM's format features with higher indices are left
 /// out. What was told of the known ones holds for the new ones where nothing else is told.
 ///
-/// No more than about `memory` bytes are taken, if there is a limit.
+/// Cells that say nothing are missing: `N/A`, `NULL` and the like as well. A first line `sep=;`, as spreadsheets write it,
+/// tells the separator. No more is taken than the `limits` allow.
 ///
 /// # Errors
 ///
 /// When the source cannot be read or is not what it should be: with the line. Text takes time linear in its length.
-pub fn read(source: &Source, told: &Told, known: Option<&Known>, memory: Option<u64>) -> Result<Samples, DataError> {
+pub fn read(source: &Source, told: &Told, known: Option<&Known>, limits: Limits) -> Result<Samples, DataError> {
     let path = source.path();
-    let bytes = source.read(memory)?;
-    let memory = memory.map(|memory| memory.saturating_sub(bytes.len() as u64));
-    let mut samples = parse(source, bytes, told, known, memory).map_err(|fault| fault.of(&path))?;
+    let bytes = source.read(limits.memory)?;
+    let memory = limits.memory.map(|memory| memory.saturating_sub(bytes.len() as u64));
+    let mut samples =
+        parse(source, bytes, told, known, Limits { memory, ..limits }).map_err(|fault| fault.of(&path))?;
     samples.origin.path = path;
     Ok(samples)
 }
@@ -51,14 +53,22 @@ fn parse(
     bytes: Vec<u8>,
     told: &Told,
     known: Option<&Known>,
-    memory: Option<u64>,
+    limits: Limits,
 ) -> Result<Samples, Fault> {
     let form = known.and_then(|known| known.form.as_ref());
-    let (text, encoding) = text(bytes, told.encoding, form.map(|form| form.encoding))?;
+    let (mut text, encoding) = text(bytes, told.encoding, form.map(|form| form.encoding))?;
     let decimal = told.decimal.or(form.map(|form| form.decimal)).unwrap_or_default();
-    let mut table = match sniff::format(&text, source, decimal, form) {
-        Format::Columns { separator } => columns::read(&text, separator, decimal, told, known, memory)?,
-        Format::Libsvm { .. } => libsvm::read(&text, told, known, memory)?,
+    let format = match sniff::declared(&text) {
+        Some(separator) => {
+            // An empty line is left, so that lines keep their numbers.
+            text.drain(..text.find('\n').unwrap_or(text.len()));
+            Format::Columns { separator }
+        }
+        None => sniff::format(&text, source, decimal, form),
+    };
+    let mut table = match format {
+        Format::Columns { separator } => columns::read(&text, separator, decimal, told, known, limits)?,
+        Format::Libsvm { .. } => libsvm::read(&text, told, known, limits)?,
     };
     if table.lines.is_empty() {
         return Err(TableError::NoSamples.into());
@@ -86,6 +96,32 @@ fn parse(
         image: None,
         origin: Origin { path: source.path(), lines: table.lines, form: Some(table.form), notes },
     })
+}
+
+/// How much is taken of a table at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory, about.
+    pub memory: Option<u64>,
+    /// The first so many samples.
+    pub samples: Option<usize>,
+}
+
+/// Bytes of a sample beside its features: its label, which has a block of its own, its line, and what is made of both.
+const BESIDE: u64 = 128;
+
+impl Limits {
+    /// Refuses samples that would not fit.
+    fn check(self, samples: usize, features: u64) -> Result<(), TableError> {
+        let each = features.saturating_mul(8).saturating_add(BESIDE);
+        let needed = each.saturating_mul(samples as u64);
+        // No allocation is larger.
+        let free = self.memory.unwrap_or(u64::MAX).min(isize::MAX as u64);
+        if needed <= free {
+            return Ok(());
+        }
+        Err(TableError::Size { samples, features, needed, free, fit: free / each })
+    }
 }
 
 /// What a format gives.

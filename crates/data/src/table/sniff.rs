@@ -29,6 +29,13 @@ pub(super) fn format(text: &str, source: &Source, decimal: Decimal, known: Optio
     if libsvm { Format::Libsvm { first: 1 } } else { Format::Columns { separator: separator(text, decimal) } }
 }
 
+/// The separator that a first line `sep=;` tells.
+pub(super) fn declared(text: &str) -> Option<char> {
+    let line = text.lines().next()?;
+    let separator = line.get(..4).filter(|start| start.eq_ignore_ascii_case("sep=")).and(line.get(4..))?;
+    SEPARATORS.into_iter().find(|known| separator.chars().eq([*known]))
+}
+
 /// The beginning of a text, in whole lines.
 fn prefix(text: &str) -> &str {
     let mut end = text.len().min(PREFIX);

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use std::path::Path;
 
 fn parsed(bytes: &[u8], told: &Told, known: Option<&Known>) -> Result<Samples, Fault> {
-    parse(&Source::new(Path::new("a.csv")), bytes.to_vec(), told, known, Some(1 << 30))
+    let limits = Limits { memory: Some(1 << 30), samples: None };
+    parse(&Source::new(Path::new("a.csv")), bytes.to_vec(), told, known, limits)
 }
 
 /// The samples of a text.
@@ -85,6 +86,22 @@ fn rows_by_hand() {
 }
 
 #[test]
+fn a_spreadsheet_may_tell_the_separator() {
+    let samples = read("sep=;\r\na;b;y\r\n1;2;0\r\n3;4;1\r\n");
+    assert_eq!((samples.inputs, samples.origin.lines), (array![[1.0, 2.0], [3.0, 4.0]], vec![3, 4]));
+    assert_eq!(samples.origin.notes, ["separated by semicolons"]);
+    assert_eq!(read("SEP=|\n1|2|x\n").inputs, array![[1.0, 2.0]]);
+    assert_eq!(
+        refused("sep=,\n1,x,y\n1,2,3\n"),
+        "a:2: column 2: \"x\" is not a number, but column 1 is \"1\": neither a header nor a row of numbers"
+    );
+    assert_eq!(
+        refused("sep=\n"),
+        "a:1: no features: one column, and it is for the label; commas, semicolons, tabs or | separate columns"
+    );
+}
+
+#[test]
 fn spreadsheets_of_europe() {
     let comma = told(None, None, Some(Decimal::Comma));
     let samples = read_as("\u{feff}a;b;y\r\n1,5;-2;0,25\r\n2;1,25e1;3\r\n", &comma);
@@ -124,6 +141,20 @@ fn headers_are_known_by_the_whole_row() {
     assert_eq!(rows("0,1,2,yes\n3,4,5,no\n1,1,1,yes\n"), 3);
     assert_eq!((rows("1,2,3\n4,5,6\n"), rows("1,2,1\n3,4,-1\n"), rows("1,2,cat\n3,4,dog\n")), (2, 2, 2));
     assert_eq!(rows("1,2,?\n3,4,0\n"), 2);
+    // Numbers of columns over classes.
+    assert_eq!(names("0,1,2,target\n5,6,7,a\n5,6,8,b\n6,6,6,a\n"), ["0", "1", "2"]);
+    // A name, or the only sample of a class.
+    let lone = "2019,2020,2021,region\n1,2,3,north\n4,5,6,south\n7,8,9,north\n";
+    let said = "a:1: the label \"region\" is in this line alone, so it may be a header, and it may be a sample";
+    assert_eq!(refused(lone), said);
+    let with = |header| read_as(lone, &told(None, Some(header), None)).inputs.nrows();
+    assert_eq!((with(true), with(false)), (3, 4));
+    assert_eq!(read_as(lone, &told(Some("region"), None, None)).names, ["2019", "2020", "2021"]);
+    // For a machine without names it is a sample.
+    assert_eq!(read_for(&read_as(lone, &told(None, Some(true), None)), lone).unwrap().inputs.nrows(), 3);
+    let bare = read("1,2,3,north\n4,5,6,south\n7,8,9,north\n");
+    let new = read_for(&bare, "1,2,3,west\n4,5,6,south\n7,8,9,south\n").unwrap();
+    assert_eq!(labels(&new), ["west", "south", "south"]);
     // It may be either.
     let maybe = "a:1: the line counts columns, so it may be a header, and it may be a sample";
     for text in ["0,1,2,3\n4,5,6,7\n", "0,1,2,cat\n3,4,5,dog\n", "1,2,3\n0.5,0.25,1\n", "0,1\n0.5,1\n"] {
@@ -167,6 +198,12 @@ fn columns_without_a_name_or_with_the_same() {
     );
     assert_eq!(refused("a,,y\n0,5,0\n"), "a:1: column 2 has no name: give it one, or remove it");
     assert_eq!(refused("a,b,a\n0,5,0\n"), "a:1: columns 1 and 3 are both named \"a\"");
+    // A label without a name stands where it stood.
+    let nameless = read_as(",u,v\n1,5,2\n2,6,3\n", &told(Some("1"), Some(true), None));
+    assert_eq!((labels(&nameless), column(&nameless)), (vec!["1", "2"], (1, None)));
+    let again = read_for(&nameless, ",u,v\n1,5,2\n2,6,3\n").unwrap();
+    assert_eq!((again.inputs, again.target), (nameless.inputs.clone(), nameless.target.clone()));
+    assert_eq!(labels(&read_for(&nameless, "u,v\n1,5\n").unwrap()), [""; 0]);
     let counts = read("id,a,y\n1,5,0\n2,7,1\n3,7,1\n");
     assert_eq!(counts.origin.notes, ["column 1 counts the rows and is a feature all the same"]);
 }
@@ -238,7 +275,10 @@ fn errors_have_the_line() {
     assert_eq!(refused_as("1,2,a\n", &told(Some("4"), None, None)), "a:1: there is no column \"4\" for the label");
     assert_eq!(refused_as("1,2,a\n", &told(Some("0"), None, None)), "a:1: there is no column \"0\" for the label");
     assert_eq!((refused(""), refused("\n \n")), ("a: no samples".into(), "a: no samples".into()));
-    assert_eq!(refused("5\n6\n"), "a:1: no features: 1 column, and it is for the label");
+    assert_eq!(
+        refused("5\n6\n"),
+        "a:1: no features: one column, and it is for the label; commas, semicolons, tabs or | separate columns"
+    );
     assert_eq!(refused("1,2\0,a\n"), "a:1: a byte 0: it is no text, or UTF-16 without a mark of the byte order");
 }
 
@@ -246,19 +286,33 @@ fn errors_have_the_line() {
 fn memory_is_asked_before_it_is_taken() {
     let source = Source::new(Path::new("a"));
     let read = |text: &str, memory| {
-        parse(&source, text.into(), &Told::default(), None, Some(memory)).map_err(|fault| fault.problem)
+        let limits = Limits { memory: Some(memory), samples: None };
+        parse(&source, text.into(), &Told::default(), None, limits).map_err(|fault| fault.problem)
     };
+    // Two features, a label and a line: 144 bytes. The end of the text may be a row.
     let csv = "1,2,a\n".repeat(100);
-    assert!(read(&csv, 16 * 101).is_ok());
-    assert_eq!(read(&csv, 16 * 100).unwrap_err(), TableError::Memory { bytes: 1600 });
-    let size = TableError::Size { samples: 2, features: 101, listed: 2, line: 2 };
-    assert_eq!(read("1 1:1\n-1 101:1\n", 1600).unwrap_err(), size);
-    assert!(read("1 1:1\n-1 101:1\n", 1616).is_ok());
+    assert!(read(&csv, 144 * 101).is_ok());
+    let size = TableError::Size { samples: 101, features: 2, needed: 14_544, free: 14_543, fit: 100 };
+    assert_eq!(read(&csv, 14_543).unwrap_err(), size);
+    assert!(read(&"1\n".repeat(1000), 1000).is_err());
+    let size = TableError::Size { samples: 2, features: 101, needed: 1872, free: 1871, fit: 1 };
+    assert_eq!(read("1 1:1\n-1 101:1\n", 1871).unwrap_err(), size);
+    assert!(read("1 1:1\n-1 101:1\n", 1872).is_ok());
+    // The first ones alone.
+    let first = |text: &str, samples| {
+        let limits = Limits { memory: Some(1500), samples: Some(samples) };
+        parse(&source, text.into(), &Told::default(), None, limits).map(|samples| samples.inputs.dim()).ok()
+    };
+    assert_eq!((first(&csv, 10), first(&csv, 13)), (Some((10, 2)), None));
+    assert_eq!((first(&"1 1:1 2:1\n".repeat(100), 10), first("1 1:1\n1 9:1\n", 1)), (Some((10, 2)), Some((1, 1))));
     // However much memory there is.
     let slip = read("1 4294967295:1\n-1 1:1\n", u64::MAX).unwrap_err();
-    assert_eq!(slip, TableError::Size { samples: 2, features: 4_294_967_295, listed: 2, line: 1 });
+    assert_eq!(slip, TableError::Sparse { samples: 2, features: 4_294_967_295, listed: 2, line: 1 });
     assert!(slip.to_string().starts_with("2 samples x 4294967295 features take 64.0 GiB"), "{slip}");
-    assert!(matches!(read("1 18446744073709551614:1\n", u64::MAX), Err(TableError::Size { .. })));
+    assert!(matches!(read("1 18446744073709551614:1\n", u64::MAX), Err(TableError::Sparse { .. })));
+    // A gigabyte of zeros in half a kilobyte.
+    let empty = read(&"1 1:1 2000000:1\n".repeat(30), u64::MAX).unwrap_err();
+    assert!(matches!(empty, TableError::Sparse { samples: 30, features: 2_000_000, listed: 60, line: 1 }), "{empty}");
     assert!(matches!(read("1 18446744073709551615:1\n", u64::MAX), Err(TableError::NotAPair(_))));
 }
 
@@ -279,6 +333,7 @@ fn libsvm_by_hand() {
     assert_eq!(read_for(&samples, "1 1:1\n").unwrap().inputs.dim(), (1, 3));
     assert_eq!(labels(&read_for(&samples, "? 1:1\n1:2 2:3\nnan 1:1\n").unwrap()), ["-", "-", "-"]);
 
+    assert_eq!(read("1 1:2 qid:3\n-1\n").inputs, array![[2.0], [0.0]]);
     assert_eq!(refused("1 1:2\n1 2=3\n"), "a:2: \"2=3\" is not index:value");
     assert_eq!(refused("1 2:2 1:1\n"), "a:1: index 1 after 2: indices count up from 1, each once");
     assert_eq!(refused("1 1:2 1:1\n"), "a:1: index 1 after 1: indices count up from 1, each once");

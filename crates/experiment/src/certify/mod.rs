@@ -95,7 +95,7 @@ impl Samples {
             return Err(Error::Setting("--classes is for images: a table's classes are the model's".into()));
         }
         let classes = model.classes();
-        let table: Table = data_source::table(path, &config.told, Some(&model.known()))?;
+        let table: Table = data_source::table(path, &config.told, Some(&model.known()), None)?;
         if table.target.known().next().is_none() {
             return Err(Error::file(table.origin.path, "has no labels: certified accuracy is about right decisions"));
         }

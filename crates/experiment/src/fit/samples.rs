@@ -134,11 +134,7 @@ impl SampleArgs {
         if self.classes.is_some() {
             return Err(Error::Setting("--classes is for images: a table's labels name its classes".into()));
         }
-        let samples = data_source::table(&self.data, &self.table.told(), known)?;
-        match self.n {
-            Some(n) => Ok(samples.first(n.get())?),
-            None => Ok(samples),
-        }
+        data_source::table(&self.data, &self.table.told(), known, self.n)
     }
 }
 
