@@ -28,7 +28,8 @@ pub(super) fn read(
 
     // Each cell takes two bytes of the text at least.
     let most = limits.samples.unwrap_or(usize::MAX);
-    let rows = (text.bytes().filter(|&byte| byte == b'\n').count() + 1).min(most).min(text.len() / (2 * d) + 1);
+    let ends = text.bytes().filter(|&byte| byte == b'\n').count() + usize::from(!text.ends_with('\n'));
+    let rows = ends.min(most).min(text.len() / (2 * d) + 1);
     limits.check(rows, d as u64)?;
     let labelled = if layout.label.is_some() { rows } else { 0 };
     let (mut values, mut labels) = (Vec::with_capacity(rows * d), Vec::with_capacity(labelled));
