@@ -13,7 +13,8 @@ use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
 use widenet_data::Samples as Table;
-use widenet_machine::Classes;
+use widenet_machine::{Classes, is_right};
+use widenet_store::numbers::count;
 use widenet_store::text::{quoted, visible};
 
 use crate::config::DataConfig;
@@ -42,7 +43,8 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
         return Err(Error::Setting("--budget is for machines: bounds of networks have nothing to branch on".into()));
     }
     let samples = Samples::load(config, places, &model)?;
-    eprintln!("{}: {}; {} samples", visible(&config.model.to_string_lossy()), model.describe(), samples.len());
+    let count = count(samples.len(), "sample");
+    eprintln!("{}: {}; {count}", visible(&config.model.to_string_lossy()), model.describe());
 
     let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);
@@ -82,7 +84,7 @@ impl Samples {
         let test = split.test;
         let (found, expected) = (test.inputs.ncols(), model.features());
         if found != expected {
-            let problem = format!("an image of {} has {found} features, the model {expected}", config.data);
+            let problem = format!("an image of {} has {}, the model {expected}", config.data, count(found, "feature"));
             return Err(Error::Setting(format!("{problem}: --data names its samples")));
         }
         eprintln!("{line}");
@@ -162,7 +164,7 @@ struct Certified<'a> {
 impl Certified<'_> {
     /// Whether a sample is decided as its label says.
     fn right(&self, k: usize) -> bool {
-        self.outcomes[k].value * self.samples.labels[k] > 0.0
+        is_right(self.outcomes[k].value, self.samples.labels[k])
     }
 
     /// The radii of the method at a position of the configuration, sample by sample.
