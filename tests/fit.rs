@@ -370,6 +370,25 @@ fn what_is_lost_below_numbers_is_told() {
     assert!(!path.join("predictions.csv").exists());
 }
 
+/// Outputs that are all 0 are told, in words: here every target is within the error that is free.
+#[test]
+fn outputs_of_0_alone_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("a.csv"), "1,2,0.05\n-1,0.3,-0.05\n").unwrap();
+    std::fs::write(path.join("zeros.csv"), "0,0\n").unwrap();
+    let fit = ["fit", "a.csv", "--arch", ARCH, "--loss", "epsilon-insensitive", "--c", "1"];
+    let warned = |arguments: &[&str]| {
+        let output = widenet(path, arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}");
+        text.contains("warning: every output is exactly 0")
+    };
+    assert!(warned(&fit));
+    assert!(warned(&["predict", "machine.npz", "a.csv"]));
+    assert!(!warned(&["predict", "machine.npz", "zeros.csv", "--force"]));
+}
+
 /// Classes that begin as a formula does, and those that look like them quoted, stay apart in every file.
 #[test]
 fn quoted_classes_stay_apart() {

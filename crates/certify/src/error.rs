@@ -49,7 +49,7 @@ pub enum CertifyError {
         expected: usize,
     },
     /// A sample lies outside the domain that the perturbed inputs are kept in.
-    #[error("feature {index} of a sample is {value}, outside the domain [{low}, {high}]")]
+    #[error("feature {index} of a sample is {value:?}, outside the domain [{low:?}, {high:?}]")]
     Domain {
         /// Position of the feature, from 0.
         index: usize,

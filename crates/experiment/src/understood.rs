@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ndarray::ArrayView2;
 use widenet_data::{Format, Samples, Split};
 use widenet_machine::Classes;
 use widenet_store::numbers::{count, number};
@@ -130,6 +131,13 @@ pub(crate) fn split(data: &DataConfig, split: &Split) -> String {
         data.classes[1],
         of(1.0),
     )
+}
+
+/// Says of outputs that are all exactly 0, though not all samples are, that nothing is decided.
+pub(crate) fn warn_of_zeros<'a>(outputs: impl IntoIterator<Item = &'a f64>, inputs: ArrayView2<f64>) {
+    if outputs.into_iter().all(|output| *output == 0.0) && inputs.iter().any(|x| *x != 0.0) {
+        eprintln!("warning: every output is exactly 0: the model has learned nothing that tells these samples apart");
+    }
 }
 
 /// Names in brackets, not too many.

@@ -51,6 +51,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let started = Instant::now();
     let outcomes = outcomes(config, &model, &samples, threat)?;
+    understood::warn_of_zeros(outcomes.iter().map(|outcome| &outcome.value), samples.inputs.view());
     let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
     let finished = output::finish(&folder, &certified)?;
     run_folder::finish(folder, finished)

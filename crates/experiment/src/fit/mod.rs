@@ -423,6 +423,7 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     }
     let printed = args.libsvm.as_ref().filter(|path| is_stdout(path)).unwrap_or(&args.out);
 
+    understood::warn_of_zeros(&outputs, inputs);
     let worst = worst(&machines);
     if worst.stop != Stop::Converged {
         eprintln!("{}", args.early(worst));

@@ -64,6 +64,7 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
         let outputs = gram.map_err(Error::from).and_then(|gram| Ok(machine.outputs(gram.view())?));
         outputs.map_err(|error| error.placed(&samples.origin))?
     };
+    understood::warn_of_zeros(&outputs, samples.inputs.view());
     let probabilities = machine.probabilities(outputs.view());
 
     let failed = |error: csv::Error| Error::file(&args.out, error);
