@@ -170,6 +170,8 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     fails(&compare("mlp", &out, &["--set", "compare.widths=[]"]), 2, &["--set", "at least two widths"]);
     fails(&compare("mlp", &out, &["--set", "architecture.mlp.hidden=[]"]), 2, &["without a hidden layer"]);
     fails(&compare("mlp", &out, &["--set", "data.samples=20000"]), 1, &["20000", "12665"]);
+    let many = ["--set", "compare.seeds=9223372036854775807"];
+    fails(&compare("mlp", &out, &many), 2, &["compare.seeds is 9223372036854775807", "at most 100000 networks"]);
     let pool =
         "layers = [{ max_pool = { window = 4 } }, 'flatten', { dense = { units = 8 } }, { dense = { units = 1 } }]";
     let layers = |layers: &str| with("[architecture.mlp]\nhidden = [64]", &format!("[architecture]\n{layers}"));
@@ -183,6 +185,14 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     let wide = ["--set", "compare.widths=[64, 4000000000000]"];
     fails(&compare("mlp", &out, &wide), 1, &["parameters", "memory"]);
     assert!(!out.exists(), "nothing was written");
+}
+
+/// Weights without size: the limit is 0, and nothing is compared with it.
+#[test]
+fn a_limit_of_zeros_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = [&SMALL[..], &["--set", "architecture.mlp.sigma_w=1e-200"]].concat();
+    fails(&compare("mlp", &folder.path().join("run"), &more), 1, &["sample 0", "is lost on the way", "raise sigma_w"]);
 }
 
 #[test]

@@ -308,7 +308,126 @@ fn rows_and_labels_that_may_be_slips_are_told() {
     fails(fit(&["values.csv"]), 1, told);
     // sin 2
     fails(fit(&["values.csv"]), 1, "values.csv:2: label \"0.909297426825681");
-    fails(fit(&["values.csv", "--loss", "squared", "--multiclass", "one-versus-rest"]), 1, "but --multiclass takes");
+    fails(fit(&["values.csv"]), 1, "if they are classes, say so by --multiclass");
+}
+
+/// Where classes are asked for, 0.5 and 1.5 are two.
+#[test]
+fn fractions_are_classes_where_classes_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "1,2,0.5\n-1,0.3,1.50\n2,2,0.5\n-2,0,1.5\n").unwrap();
+    for loss in ["hinge", "squared"] {
+        let fit = ["fit", "a.csv", "--arch", ARCH, "--c", "1", "--loss", loss, "--multiclass", "one-versus-one"];
+        let fitted = json(widenet(folder.path(), &[&fit[..], &["--force", "--json"]].concat()));
+        assert_eq!((&fitted["classes"], &fitted["task"]), (&serde_json::json!(["0.5", "1.50"]), &"two-classes".into()));
+        let predicted = json(widenet(folder.path(), &["predict", "machine.npz", "a.csv", "--force", "--json"]));
+        assert_eq!(predicted["score"]["accuracy"], 1.0);
+    }
+}
+
+/// An output of exactly 0 decides for the first class, in what is written as in every accuracy.
+#[test]
+fn an_output_of_0_has_one_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    // Without an intercept the kernel of a row of zeros is 0, and so is its output.
+    std::fs::write(path.join("a.csv"), "3,1,yes\n1,3,no\n6,2,yes\n2,6,no\n").unwrap();
+    json(widenet(path, &["fit", "a.csv", "--arch", ARCH, "--c", "10", "--json"]));
+    for (label, accuracy) in [("no", 1.0), ("yes", 0.5)] {
+        std::fs::write(path.join("b.csv"), format!("0,0,{label}\n3,1,yes\n")).unwrap();
+        let predicted = json(widenet(path, &["predict", "machine.npz", "b.csv", "--force", "--json"]));
+        assert_eq!(predicted["score"]["accuracy"], accuracy);
+        let text = std::fs::read_to_string(path.join("predictions.csv")).unwrap();
+        assert!(text.starts_with("prediction,output_0\nno,0\nyes,"), "{text}");
+        let certified = ["certify", "machine.npz", "--data", "b.csv", "--out", "c", "--force", "--json"];
+        assert_eq!(json(widenet(path, &certified))["accuracy"], accuracy);
+    }
+}
+
+/// Features or weights that vanish in the kernel: refused with the line, not fitted to outputs of 0.
+#[test]
+fn what_is_lost_below_numbers_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let write = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
+    write("good.csv", "1,2,a\n0,0,b\n3,1,a\n1,4,b\n");
+    write("tiny.csv", "1,2,a\n0,0,b\n1e-160,2e-160,a\n1e-160,0,b\n");
+    let fit = |name: &str, arch: &str, more: &[&str]| {
+        widenet(path, &[&["fit", name, "--arch", arch, "--c", "1", "--force"], more].concat())
+    };
+    let lost = "sample 2 (counted from 0) is lost on the way";
+    fails(fit("tiny.csv", ARCH, &[]), 1, &format!("tiny.csv:3: {lost}"));
+    let rows = ["--loss", "squared", "--multiclass", "one-versus-rest", "--solver", "conjugate-gradients"];
+    fails(fit("tiny.csv", ARCH, &rows), 1, &format!("tiny.csv:3: {lost}"));
+    let deep = format!("mlp = {{ hidden = [{}1] }}", "1, ".repeat(1999));
+    for arch in ["mlp = { hidden = [1], sigma_w = 1e-200 }", &deep] {
+        fails(fit("good.csv", arch, &[]), 1, "good.csv:1: sample 0 (counted from 0) is lost on the way");
+    }
+    let output = fit("good.csv", ARCH, &[]);
+    assert!(output.status.success(), "{output:?}");
+    fails(widenet(path, &["predict", "machine.npz", "tiny.csv"]), 1, &format!("tiny.csv:3: {lost}"));
+    fails(widenet(path, &["certify", "machine.npz", "--data", "tiny.csv"]), 2, "sizes must be 0 or from 1e-90 to 1e90");
+    assert!(!path.join("predictions.csv").exists());
+}
+
+/// Outputs that are all 0 are told, in words: here every target is within the error that is free.
+#[test]
+fn outputs_of_0_alone_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("a.csv"), "1,2,0.05\n-1,0.3,-0.05\n").unwrap();
+    std::fs::write(path.join("zeros.csv"), "0,0\n").unwrap();
+    let fit = ["fit", "a.csv", "--arch", ARCH, "--loss", "epsilon-insensitive", "--c", "1"];
+    let warned = |arguments: &[&str]| {
+        let output = widenet(path, arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}");
+        text.contains("warning: every output is exactly 0")
+    };
+    assert!(warned(&fit));
+    assert!(warned(&["predict", "machine.npz", "a.csv"]));
+    assert!(!warned(&["predict", "machine.npz", "zeros.csv", "--force"]));
+}
+
+/// Classes that begin as a formula does, and those that look like them quoted, stay apart in every file.
+#[test]
+fn quoted_classes_stay_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let classes = ["=1", "'=1", "''=1", "a\\nb"];
+    let mut csv = String::from("x,y,class\n");
+    for i in 0..20 {
+        let angle = f64::from(i % 4) * 1.5 + f64::from(i / 4) * 0.02;
+        writeln!(csv, "{},{},{}", angle.cos(), angle.sin(), classes[i as usize % 4]).unwrap();
+    }
+    std::fs::write(path.join("a.csv"), &csv).unwrap();
+    let fitted = json(widenet(path, &["fit", "a.csv", "--arch", ARCH, "--c", "100", "--intercept", "--json"]));
+    // Exact in the machine.
+    assert_eq!(fitted["classes"], serde_json::json!(["''=1", "'=1", "=1", "a\\nb"]));
+    assert_eq!(json(widenet(path, &["predict", "machine.npz", "a.csv", "--json"]))["score"]["accuracy"], 1.0);
+    let text = std::fs::read_to_string(path.join("predictions.csv")).unwrap();
+    let written: Vec<&str> = text.lines().skip(1).take(4).map(|row| row.split(',').next().unwrap()).collect();
+    assert_eq!(written, ["'=1", "''=1", "'''=1", "a\\\\nb"]);
+}
+
+/// Numbers take no more room than they need.
+#[test]
+fn large_and_small_numbers_are_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("a.csv"), "1,2,1e150\n-1,0.3,-1e150\n0.1,1,3e-120\n").unwrap();
+    let fit = ["fit", "a.csv", "--arch", ARCH, "--loss", "squared", "--lambda-mean", "1e-3"];
+    let predict = ["predict", "machine.npz", "a.csv"];
+    for arguments in [&fit[..], &predict] {
+        let output = widenet(path, arguments);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success() && said.contains("numbers from -1e150 to 1e150"), "{said}");
+        assert!(!said.contains("0000000000"), "{said}");
+    }
+    let text = std::fs::read_to_string(path.join("predictions.csv")).unwrap();
+    assert!(text.lines().all(|line| line.len() < 60), "{text}");
+    let bad = ["fit", "a.csv", "--arch", ARCH, "--loss", "squared", "--lambda-mean", "-1e300", "--force"];
+    fails(widenet(path, &bad), 2, "lambda_mean is -1e300: it must be");
 }
 
 #[test]

@@ -277,6 +277,16 @@ fn mistakes_are_one_line_and_leave_nothing() {
     fails(&plain(&out, &["--arch", "mlp = { hiden = [4] }"]), 2, &["--arch:1", "hiden"]);
     fails(&kernel(&out, &["--width", "8,8"]), 2, &["--width", "8 is there twice"]);
     fails(&kernel(&out, &["--samples", "3"]), 2, &["--width"]);
+    // 2^63 of anything.
+    let many = "9223372036854775808";
+    fails(&kernel(&out, &["--width", "4", "--samples", many]), 2, &["--samples", many, "at most 100000 networks"]);
+    fails(&kernel(&out, &["--n", many]), 1, &[many, "between 1 and 12665"]);
+    fails(&kernel(&out, &["--test", many]), 1, &[many, "between 1 and 2115"]);
+    fails(
+        &plain(&out, &["--arch", "mlp = { hidden = [1], sigma_w = 1e-200 }"]),
+        1,
+        &["sample 0", "is lost on the way"],
+    );
     for flag in [["--backend", "wgpu"], ["--precision", "f32"], ["--method", "jacobian"], ["--seed", "2"]] {
         fails(&kernel(&out, &flag), 2, &[flag[0], "for the networks of --width"]);
     }
@@ -294,6 +304,20 @@ fn mistakes_are_one_line_and_leave_nothing() {
     fails(&kernel(&folder.path().join("none/kernel.npz"), &[]), 1, &["none: there is no such folder"]);
     fails(&kernel(folder.path(), &[]), 1, &["is a folder"]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+}
+
+/// A network's kernel may be 0: what was asked for is written, and nobody learns from it unawares.
+#[test]
+fn a_kernel_of_zeros_is_told() {
+    let (_folder, out) = folder();
+    let dead = ["--arch", "mlp = { hidden = [4], sigma_w = 1e-200 }", "--width", "4", "--n", "8"];
+    let output = succeeds(plain(&out, &dead));
+    assert!(stderr(&output).contains("warning: width_4 is at most 0e0 for every sample"), "{}", stderr(&output));
+    let machine = out.with_extension("machine");
+    let fit =
+        ["fit", "mnist01", "--n", "8", "--c", "1", "--gram", out.to_str().unwrap(), "--out", machine.to_str().unwrap()];
+    let output = Command::new(env!("CARGO_BIN_EXE_widenet")).args(fit).output().unwrap();
+    fails(&output, 1, &["width_4 is at most 0e0 for every sample", "scale the features"]);
 }
 
 /// `widenet train` on 30 images, with settings.

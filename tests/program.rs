@@ -375,6 +375,13 @@ fn bad_settings_are_one_line_and_leave_nothing() {
     fails(&train(&out, &["--set", "architecture.mlp.hidden=[4000000000]"]), 1, &["3140000000000 parameters", "GiB"]);
     fails(&train(&out, &["--set", "objective.lambda_mean=2"]), 2, &["learning rate 1", "lambda_mean 2"]);
     fails(&train(&out, &["--set", "backend=tpu"]), 2, &["unknown variant `tpu`"]);
+    // Of many settings the one at fault is named, and no other.
+    let told =
+        fails(&train(&out, &["--set", "seed=9223372036854775808", "--set", "seed=1"]), 2, &["-2^63 to 2^63 - 1"]);
+    assert!(told.starts_with("widenet: --set seed=9223372036854775808: ") && !told.contains("data.train"), "{told}");
+    let told = fails(&train(&out, &["--set", "seed=-1"]), 2, &["--set seed=-1: ", "-1"]);
+    assert!(!told.contains("data.train") && !told.contains("string"), "{told}");
+    fails(&with("seed = 1", "seed = 9223372036854775808"), 2, &[&line("seed")]);
     let output = train(&out, &["--backend", "tpu"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("'tpu'"), "{}", stderr(&output));
@@ -478,6 +485,23 @@ fn a_bad_run_gets_no_good_sentence() {
     assert!(ratio > 0.25, "{ratio}");
 }
 
+/// Steps so short that nothing moves: no sentence says that network and machine agree.
+#[test]
+fn a_run_in_which_nothing_moves_gets_no_good_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = train(&out, &["--set", "training.learning_rate=1e-9"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    let summary = String::from_utf8(output.stdout).unwrap();
+    for text in [&report, &summary] {
+        assert!(text.contains("neither has moved to speak of"), "{text}");
+        assert!(!text.contains("the network follows"), "{text}");
+    }
+    assert!(!report.contains("\u{2014} of the"), "{report}");
+    assert!(report.contains("the network's stays (") || report.contains("the network&#39;s stays ("), "{report}");
+}
+
 /// The last layer alone beside the machine of all layers, and the other way round: said in one line and in the report.
 #[test]
 fn a_machine_of_other_parameters_is_warned_of() {
@@ -492,13 +516,34 @@ fn a_machine_of_other_parameters_is_warned_of() {
             [format!("training.parameters='{parameters}'"), format!("machine.kernel='{kernel}'")];
         let output = train(&out, &["--set", &parameters, "--set", &kernel]);
         assert!(output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
-        assert!(std::fs::read_to_string(out.join("report.html")).unwrap().contains("Warning: of the network"));
+        let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(report.contains("Warning: of the network"));
+        // No theory says that these two agree.
+        assert!(!report.contains("In theory it vanishes"));
     }
     let output = train(
         &folder.path().join("right"),
         &["--set", "training.parameters='last-layer'", "--set", "machine.kernel='nngp'"],
     );
     assert!(output.status.success() && !stderr(&output).contains("warning"), "{}", stderr(&output));
+    let report = std::fs::read_to_string(folder.path().join("right/report.html")).unwrap();
+    assert!(report.contains("In theory it vanishes"));
+}
+
+/// Kernels that are 0: of the limit, and of a network of single precision where the limit is none.
+#[test]
+fn a_kernel_from_which_nothing_is_learned_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let set = |value: &'static str| ["--force", "--set", value];
+    fails(
+        &train(&out, &set("architecture.mlp.sigma_w=1e-200")),
+        1,
+        &["mnist01: image 1: sample 0 (counted from 0) is lost on the way"],
+    );
+    assert!(!out.exists(), "nothing was written");
+    let single = fails(&train(&out, &set("architecture.mlp.sigma_w=1e-25")), 1, &["the network's kernel is at most"]);
+    assert!(single.contains("too small for f32") && single.contains("raise sigma_w"), "{single}");
 }
 
 /// What is not finite before the first step is not blamed on the learning rate.

@@ -1,5 +1,5 @@
 """Reference values for infinite-width kernels where double precision needs care: activations at variances from 1e-6 to
-1e6, and inputs that are nearly parallel, opposite or both.
+1e6, in images too, and inputs that are nearly parallel, opposite or both.
 
     pip install mpmath==1.3.0 numpy
     python extreme_kernels.py        # writes extreme_kernels.json beside it, in some minutes
@@ -276,6 +276,24 @@ def large_variances_in_every_layer():
     return cases
 
 
+def images_at_large_variances():
+    """Convolutions and pooling of images whose pixels are small, large, or both; of activations with a closed form, since
+    there are many pairs of positions."""
+    random = np.random.default_rng(5)
+    cases = []
+    for head, last in (("flatten", ["flatten"]), ("global average pool", ["global_average_pool"])):
+        for name in ("relu", "leaky_relu", "abrelu", "erf", "gelu", "sine"):
+            layers = [conv(1.4), act(name), conv(1.2, 0.3), act(name)] + last + [dense()]
+            pairs = []
+            for sizes in ((1e-3, 1e-3), (1e3, 1e3), (1e3, 1.0)):
+                x, y = [(size * random.normal(size=8)).tolist() for size in sizes]
+                pairs.append(row(x, y, (2, 2, 2), layers))
+            cases.append({"name": f"cnn, {name}, {head}", "depth": 2,
+                          "architecture": {"input": {"image": [2, 2, 2]}, "layers": layers}, "pairs": pairs})
+            print(name, head, flush=True)
+    return cases
+
+
 def near_parallel():
     random = np.random.default_rng(3)
     residual = {"residual": {"branch": [act("relu"), dense(1.2)], "shortcut": []}}
@@ -326,7 +344,8 @@ def near_parallel():
 def main():
     check_integral()
     groups = {"large variances": large_variances(),
-              "large variances in every layer": large_variances_in_every_layer(), "nearly parallel": near_parallel()}
+              "large variances in every layer": large_variances_in_every_layer(),
+              "images at large variances": images_at_large_variances(), "nearly parallel": near_parallel()}
     parts = [json.dumps(name) + ": [\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]"
              for name, cases in groups.items()]
     versions = json.dumps({"mpmath": mp.__version__, "numpy": np.__version__})

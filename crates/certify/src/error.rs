@@ -7,13 +7,13 @@ pub enum CertifyError {
     #[error("{0} hidden layers: the kernels that can be certified have 1 to {max}", max = crate::Profile::MAX_DEPTH)]
     Depth(usize),
     /// The kernel could not be shown to be convex in the cosine, which every bound here rests on.
-    #[error("the kernel of {0} hidden layers could not be shown to be convex in the cosine")]
+    #[error("the kernel of depth {0} could not be shown to be convex in the cosine")]
     NotConvex(usize),
     /// The scale of the weights is not a number > 0, or one whose powers leave the range of numbers.
     #[error("sigma_w is {0:?}: it must be a finite number > 0 whose powers stay in the range of numbers")]
     Scale(f64),
     /// There is not one coefficient per support vector.
-    #[error("there are {coefficients} coefficients for {vectors} support vectors")]
+    #[error("the number of coefficients is {coefficients}, that of support vectors {vectors}")]
     Count {
         /// Number of coefficients.
         coefficients: usize,
@@ -41,7 +41,7 @@ pub enum CertifyError {
         value: f64,
     },
     /// A sample does not have the inputs' size.
-    #[error("a sample has {found} features, the model {expected}")]
+    #[error("a sample is of size {found}, the model takes those of size {expected}")]
     Features {
         /// What the sample has.
         found: usize,
@@ -49,7 +49,7 @@ pub enum CertifyError {
         expected: usize,
     },
     /// A sample lies outside the domain that the perturbed inputs are kept in.
-    #[error("feature {index} of a sample is {value}, outside the domain [{low}, {high}]")]
+    #[error("feature {index} of a sample is {value:?}, outside the domain [{low:?}, {high:?}]")]
     Domain {
         /// Position of the feature, from 0.
         index: usize,

@@ -91,10 +91,13 @@ impl DenseNetwork {
         }
         for (k, (w, b)) in layers.iter().enumerate() {
             if w.ncols() != b.len() {
-                return Err(failed(k + 1, &format!("{} units, but {} biases", w.ncols(), b.len())));
+                return Err(failed(k + 1, &format!("its units are {}, but its biases {}", w.ncols(), b.len())));
             }
             if k > 0 && layers[k - 1].0.ncols() != w.nrows() {
-                return Err(failed(k + 1, &format!("{} inputs from {} units", w.nrows(), layers[k - 1].0.ncols())));
+                return Err(failed(
+                    k + 1,
+                    &format!("its inputs are {}, but the units before it {}", w.nrows(), layers[k - 1].0.ncols()),
+                ));
             }
             if !w.iter().chain(b).all(|v| v.is_finite()) {
                 return Err(failed(k + 1, "a weight is not finite"));
@@ -596,7 +599,10 @@ mod tests {
             (Array2::zeros((2, 3)), Array1::zeros(3)),
             (Array2::zeros((4, 1)), Array1::zeros(1)),
         ]);
-        assert_eq!(error.unwrap_err().to_string(), "layer 2 of the network: 4 inputs from 3 units");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "layer 2 of the network: its inputs are 4, but the units before it 3"
+        );
         assert!(DenseNetwork::new(vec![]).is_err());
     }
 }

@@ -89,8 +89,7 @@ enum Command {
 ///   layers = [{ conv = { channels = 64, kernel = 3 } }, "flatten", { dense = { units = 1 } }]
 /// Another one is set as a whole: --set 'architecture={ cnn = { channels = [64, 64] } }'
 ///
-/// The objective is lambda_mean/2 |w - w_0|^2 + mean of losses. The squared loss is (z - y)^2, without a
-/// factor 1/2: scikit-learn's KernelRidge(alpha) is lambda_mean = 2 alpha / n.
+/// The objective is lambda_mean/2 |w - w_0|^2 + mean of losses.
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,
@@ -176,7 +175,8 @@ struct ReproduceArgs {
 /// What every command with a configuration and a run folder takes.
 #[derive(Args)]
 struct RunArgs {
-    /// The configuration, in TOML
+    /// The configuration, in TOML. Its squared loss is (z - y)^2, without a factor 1/2: alpha of scikit-learn's KernelRidge is
+    /// n lambda_mean / 2
     config: PathBuf,
     /// Override a key of the configuration, for instance seed=2 (repeatable); --print-config shows the keys
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
@@ -521,6 +521,17 @@ mod tests {
             }
         });
         assert!(found > 10, "{found}");
+    }
+
+    /// What the squared loss is, wherever a configuration or an option names it.
+    #[test]
+    fn help_says_that_the_squared_loss_has_no_half() {
+        for name in ["train", "study", "compare", "fit"] {
+            let mut cli = Cli::command();
+            let help = cli.find_subcommand_mut(name).expect("a command").render_long_help().to_string();
+            let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(words.contains("without a factor 1/2: alpha of scikit-learn's KernelRidge is"), "{name}: {help}");
+        }
     }
 
     #[test]

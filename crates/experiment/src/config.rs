@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
-use toml_edit::{DocumentMut, Item, TableLike, Value};
+use toml_edit::DocumentMut;
 use widenet_machine::{Decay, LossConfig};
 use widenet_model::{ArchitectureConfig, Precision};
-use widenet_store::text::one_line;
+use widenet_store::numbers::number;
+use widenet_store::text::{one_line, shown};
 
 use crate::backend::Backend;
+use crate::overrides::override_with;
+pub use crate::toml_text::to_toml;
 
 /// Everything that decides what a run computes. Read from TOML; unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -212,7 +215,7 @@ impl KernelName {
 #[serde(deny_unknown_fields)]
 pub struct RecordConfig {
     /// About so many records, evenly spaced on a logarithmic axis of steps.
-    #[serde(default = "defaults::points")]
+    #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// Test samples whose outputs are followed, by position.
     #[serde(default = "defaults::probes")]
@@ -275,7 +278,7 @@ pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
     if value.is_finite() && value > 0.0 {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(format!("{value} is not a finite number > 0")))
+    Err(serde::de::Error::custom(format!("{} is not a finite number > 0", number(value))))
 }
 
 pub(crate) fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -283,7 +286,19 @@ pub(crate) fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     if value.is_finite() && value >= 0.0 {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(format!("{value} is not a finite number >= 0")))
+    Err(serde::de::Error::custom(format!("{} is not a finite number >= 0", number(value))))
+}
+
+/// The most records of a run.
+const MOST_POINTS: usize = 100_000;
+
+/// A number of records that anybody can mean.
+pub(crate) fn points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroUsize, D::Error> {
+    let points = NonZeroUsize::deserialize(deserializer)?;
+    if points.get() <= MOST_POINTS {
+        return Ok(points);
+    }
+    Err(serde::de::Error::custom(format!("points is {points}: at most {MOST_POINTS} records are kept")))
 }
 
 /// A name that a folder can have: one component of a path.
@@ -326,8 +341,8 @@ pub enum ConfigError {
         /// What is wrong, in one line.
         problem: String,
     },
-    /// An override is not `key.path=value`.
-    #[error("--set {text}: {problem}")]
+    /// An override is not `key.path=value`, or sets what cannot be.
+    #[error("--set {}: {problem}", shown(text))]
     Override {
         /// The override as given.
         text: String,
@@ -428,15 +443,8 @@ pub fn load_text<T: DeserializeOwned>(text: &str, path: &Path, overrides: &[Stri
     if overrides.is_empty() {
         return Ok(config);
     }
-    let mut document: DocumentMut = text.parse().map_err(|error| text_error(text, path, &error))?;
-    for text in overrides {
-        set(&mut document, text).map_err(|problem| ConfigError::Override { text: text.clone(), problem })?;
-    }
-    let text = document.to_string();
-    toml_edit::de::from_str(&text).map_err(|error: toml_edit::de::Error| ConfigError::Override {
-        text: overrides.join(" --set "),
-        problem: one_line(error.message()),
-    })
+    let document = text.parse().map_err(|error| text_error(text, path, &error))?;
+    override_with(overrides, document, config)
 }
 
 /// Reads a configuration from text; `path` is for messages.
@@ -470,11 +478,6 @@ pub(crate) fn difference(before: &impl Serialize, now: &impl Serialize) -> Optio
     at("", before.ok().as_ref(), now.ok().as_ref())
 }
 
-/// A configuration as TOML, with every default written out.
-pub fn to_toml(config: &impl Serialize) -> String {
-    toml_edit::ser::to_string_pretty(config).expect("a configuration is plain data")
-}
-
 fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigError {
     ConfigError::Text {
         path: path.into(),
@@ -485,23 +488,6 @@ fn text_error(text: &str, path: &Path, error: &toml_edit::TomlError) -> ConfigEr
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1
-}
-
-/// Applies `key.path=value` to a document.
-fn set(document: &mut DocumentMut, text: &str) -> Result<(), String> {
-    let (path, value) = text.split_once('=').ok_or("an override reads key.path=value")?;
-    let value: Value = value.trim().parse().unwrap_or_else(|_| Value::from(value.trim()));
-    let keys: Vec<&str> = path.trim().split('.').collect();
-    let Some((last, tables)) = keys.split_last().filter(|_| keys.iter().all(|key| !key.is_empty())) else {
-        return Err("an override reads key.path=value".into());
-    };
-    let mut table: &mut dyn TableLike = document.as_table_mut();
-    for key in tables {
-        let item = table.entry(key).or_insert_with(toml_edit::table);
-        table = item.as_table_like_mut().ok_or_else(|| format!("{key} is a value, not a table"))?;
-    }
-    table.insert(last, Item::Value(value));
-    Ok(())
 }
 
 #[cfg(test)]
@@ -544,6 +530,8 @@ mod tests {
         assert_eq!(error, "c.toml:9: -1 is not a finite number > 0");
         let error = parse(&QUICK.replace("steps = 10", "steps = 'many'")).unwrap_err();
         assert!(error.starts_with("c.toml:10: invalid type"), "{error}");
+        let error = parse(&format!("{QUICK}\n[record]\npoints = 9223372036854775807\n")).unwrap_err();
+        assert_eq!(error, "c.toml:13: points is 9223372036854775807: at most 100000 records are kept");
         let error = parse(&QUICK.replace("[data]", "[data")).unwrap_err();
         assert!(error.starts_with("c.toml:2"), "{error}");
         let error = parse(&format!("{QUICK}\n[machine]\nkernel = 'rbf'\n")).unwrap_err();
@@ -593,29 +581,5 @@ mod tests {
         assert_eq!(to("steps = 10", "steps = 20").unwrap(), "training.steps was 10 and is 20 now");
         assert_eq!(to("train = 8", "").unwrap(), "data.train was 8 and is absent now");
         assert_eq!(to("[4]", "[4, 4]").unwrap(), "architecture.mlp.hidden was [4] and is [4,4] now");
-    }
-
-    #[test]
-    fn overrides_replace_and_add() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.toml");
-        std::fs::write(&path, QUICK).unwrap();
-        let load = |overrides: &[&str]| {
-            let overrides: Vec<String> = overrides.iter().map(|text| text.to_string()).collect();
-            Config::load(&path, &overrides).map_err(|error| error.to_string())
-        };
-        let config =
-            load(&["training.steps=20", "machine.kernel=empirical", "architecture.mlp.hidden=[8, 8]"]).unwrap();
-        assert_eq!(config.training.steps.get(), 20);
-        assert_eq!(config.machine.kernel, KernelName::Empirical);
-        assert_eq!(
-            config,
-            load(&["training.steps = 20", "machine.kernel='empirical'", "architecture.mlp.hidden=[8,8]"]).unwrap()
-        );
-        let error = load(&["training.stepps=20"]).unwrap_err();
-        assert!(error.starts_with("--set training.stepps=20: unknown field `stepps`"), "{error}");
-        assert!(load(&["training"]).unwrap_err().contains("key.path=value"));
-        assert!(load(&["name.x=1"]).unwrap_err().contains("name is a value"));
-        assert!(load(&[".x=1"]).is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use widenet_store::StoreError;
+use widenet_store::numbers::number;
 
 /// Why a command failed. One line each.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ pub enum Error {
         /// Why.
         source: widenet_certify::CertifyError,
     },
-    /// A sample of a file whose kernel or output is beyond numbers.
+    /// A sample of a file whose kernel or output is beyond numbers, or below them.
     #[error("{place}: {error}")]
     Placed {
         /// Its file and line.
@@ -89,6 +90,9 @@ pub enum Error {
         /// What would fit, if that is known.
         advice: Option<String>,
     },
+    /// A kernel from which nothing can be learned.
+    #[error("{0}")]
+    Lifeless(String),
     /// A computation on the host failed.
     #[error("cannot compute {0}")]
     Numerics(String),
@@ -111,7 +115,7 @@ pub enum Error {
     /// Training diverged.
     #[error(
         "training diverged at step {step}: the {who}'s {what} is {value}{}; try {}. What was recorded until then is in {}",
-        last.map_or(String::new(), |last| format!(" (its last finite loss was {last})")),
+        last.map_or(String::new(), |last| format!(" (its last finite loss was {})", number(last))),
         if *step == 0 { "sigma_w and sigma_b near 1, and features of a smaller size" } else { "a smaller training.learning_rate" },
         folder.display()
     )]
@@ -171,7 +175,11 @@ impl Error {
         use widenet_machine::MachineError;
         use widenet_tangent::KernelError;
         let sample = match &self {
-            Error::Kernel(KernelError::NotFinite { row, .. } | KernelError::Overflow { row, .. }) => *row,
+            Error::Kernel(
+                KernelError::NotFinite { row, .. }
+                | KernelError::Overflow { row, .. }
+                | KernelError::Underflow { row, .. },
+            ) => *row,
             Error::Machine(MachineError::Output { sample, .. }) => *sample,
             _ => return self,
         };

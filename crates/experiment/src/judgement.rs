@@ -1,5 +1,7 @@
 //! From measured numbers to sentences: what a report says of a number follows from it, and from what it is measured by.
 
+use widenet_store::numbers::decimals;
+
 use crate::slope::Slope;
 
 /// How close two things are, by their distance as a share of their size.
@@ -34,6 +36,35 @@ impl Closeness {
     }
 }
 
+/// Outputs below this have not moved from 0, beside labels of -1 and +1.
+const STILL: f64 = 1e-3;
+
+/// Whether a trained network follows its machine, by its largest output, on samples with labels of -1 and +1, and the largest
+/// difference of the two.
+pub fn follows(output: f64, gap: f64) -> &'static str {
+    match (output < STILL, gap < STILL) {
+        (true, true) => {
+            "neither has moved to speak of: nothing is learned without a larger training.learning_rate, more \
+             training.steps or less regularisation"
+        }
+        (true, false) => "the network has not moved, and does not follow its machine",
+        _ => Closeness::of(gap, output).choose(
+            "the network follows its machine",
+            "the network follows its machine roughly",
+            "the network does not follow its machine",
+        ),
+    }
+}
+
+/// How a loss changes from its start.
+pub fn course(from: f64, to: f64) -> &'static str {
+    match (from - to) / from {
+        fallen if fallen > 1e-4 => "falls",
+        fallen if fallen.abs() <= 1e-4 => "stays",
+        _ => "does not fall",
+    }
+}
+
 /// What stands for a value where there is none.
 pub const DASH: &str = "\u{2014}";
 
@@ -46,7 +77,7 @@ pub fn told(value: f64, write: impl Fn(f64) -> String) -> String {
 pub fn percent(part: f64, whole: f64) -> String {
     told(part / whole, |share| match 100.0 * share {
         small if small.abs() < 0.1 && small != 0.0 => format!("{small:.1e} %"),
-        share => format!("{share:.1} %"),
+        share => format!("{} %", decimals(share, 1)),
     })
 }
 
@@ -83,7 +114,7 @@ pub fn times(from: f64, to: f64) -> String {
 }
 
 fn digits(ratio: f64) -> String {
-    if ratio >= 100.0 { format!("{ratio:.0}") } else { format!("{ratio:.2}") }
+    decimals(ratio, if ratio >= 100.0 { 0 } else { 2 })
 }
 
 #[cfg(test)]
@@ -98,6 +129,21 @@ mod tests {
         assert_eq!(of, [Close, Close, Rough, Apart, Apart, Apart, Apart]);
         assert_eq!(Closeness::of(f64::INFINITY, f64::INFINITY), Apart);
         assert_eq!(Rough.choose("a", "b", "c"), "b");
+    }
+
+    #[test]
+    fn what_has_not_moved_follows_nothing() {
+        assert_eq!(follows(1.0, 0.04), "the network follows its machine");
+        assert_eq!(follows(1.0, 0.2), "the network follows its machine roughly");
+        assert_eq!(follows(1.0, 0.3), "the network does not follow its machine");
+        for (output, gap) in [(0.0, 0.0), (1e-9, 1e-12), (1e-9, 5e-4)] {
+            assert!(follows(output, gap).starts_with("neither has moved"), "{output} {gap}");
+        }
+        assert_eq!(follows(0.0, 0.5), "the network has not moved, and does not follow its machine");
+        assert!(follows(f64::NAN, f64::NAN).contains("does not follow"));
+        let courses =
+            [(1.0, 0.5), (1.0, 1.0), (1.0, 1.0 - 1e-9), (1.0, 40.0), (0.0, 0.0)].map(|(from, to)| course(from, to));
+        assert_eq!(courses, ["falls", "stays", "stays", "does not fall", "does not fall"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub use widenet_store::memory::{available, readable};
 
+use widenet_store::numbers::count;
+
 use crate::backend::Backend;
 use crate::error::Error;
 
@@ -48,7 +50,7 @@ pub fn check_weights(
 /// As for [`check`].
 pub fn check_samples(n: usize, setting: &str, bytes: impl Fn(u64) -> u64) -> Result<(), Error> {
     let fits = |free| largest(n, free, &bytes).map(|n| format!("--set {setting}={n} would fit"));
-    check(Backend::Flex, bytes(n as u64), || format!("the kernel of {n} samples"), fits)
+    check(Backend::Flex, bytes(n as u64), || format!("the kernel of {}", count(n, "sample")), fits)
 }
 
 /// The largest `n` from 1 to `most` for which `bytes(n)`, which grows, is at most `free`.

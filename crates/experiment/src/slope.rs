@@ -1,6 +1,7 @@
 //! The exponent of a power law, fitted on logarithmic axes.
 
 use serde::Serialize;
+use widenet_store::numbers::decimals;
 
 /// `log y = intercept + slope log x` by least squares, with a 95 % confidence interval of the slope.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -53,7 +54,7 @@ impl Slope {
 impl std::fmt::Display for Slope {
     /// `-0.49 [-0.52, -0.46]`
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let number = |value: f64| format!("{value:.3}").replace('-', "\u{2212}");
+        let number = |value: f64| decimals(value, 3).replace('-', "\u{2212}");
         write!(f, "{}", number(self.slope))?;
         if self.low.is_finite() {
             write!(f, " [{}, {}]", number(self.low), number(self.high))?;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ndarray::ArrayView2;
 use widenet_data::{Format, Samples, Split};
 use widenet_machine::Classes;
+use widenet_store::numbers::{count, number};
 use widenet_store::text::{quoted, shown};
 
 use crate::config::DataConfig;
@@ -94,14 +96,14 @@ fn target(samples: &Samples, labels: Labels) -> String {
         Labels::Classes { counts, unknown } => {
             let with_count = |(name, count): (&String, &usize)| format!("{} {count}", quoted(name));
             let classes = some_of(counts.iter().map(|(name, count)| with_count((name, count))));
-            write!(text, ": {}: {classes}", count_of(counts.len(), "class", "classes")).expect("a string takes all");
+            write!(text, ": {}: {classes}", count(counts.len(), "class")).expect("a string takes all");
             if !unknown.is_empty() {
                 let names = some_of(unknown.iter().map(with_count));
                 write!(text, "; of classes that the machine does not know: {names}").expect("a string takes all");
             }
         }
         Labels::Values(Some((low, high))) => {
-            write!(text, ": numbers from {low} to {high}").expect("a string takes all")
+            write!(text, ": numbers from {} to {}", number(low), number(high)).expect("a string takes all")
         }
         Labels::Values(None) => {}
     }
@@ -131,6 +133,13 @@ pub(crate) fn split(data: &DataConfig, split: &Split) -> String {
     )
 }
 
+/// Says of outputs that are all exactly 0, though not all samples are, that nothing is decided.
+pub(crate) fn warn_of_zeros<'a>(outputs: impl IntoIterator<Item = &'a f64>, inputs: ArrayView2<f64>) {
+    if outputs.into_iter().all(|output| *output == 0.0) && inputs.iter().any(|x| *x != 0.0) {
+        eprintln!("warning: every output is exactly 0: the model has learned nothing that tells these samples apart");
+    }
+}
+
 /// Names in brackets, not too many.
 pub(crate) fn list(names: &[String]) -> String {
     format!("[{}]", some_of(names.iter().map(|name| quoted(name))))
@@ -143,12 +152,4 @@ fn some_of(names: impl ExactSizeIterator<Item = String>) -> String {
         names.push(format!("... ({} more)", count - NAMES));
     }
     names.join(", ")
-}
-
-fn count(n: usize, what: &str) -> String {
-    count_of(n, what, &format!("{what}s"))
-}
-
-fn count_of(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }

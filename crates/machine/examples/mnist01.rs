@@ -10,7 +10,7 @@ use std::time::Instant;
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use widenet_machine::{LossConfig, Objective, Options, Solution, solve};
+use widenet_machine::{LossConfig, Objective, Options, Solution, is_right, solve};
 
 /// `|x||x'|/(2 pi d) h(u)`, `h(u) = 2u (pi - arccos u) + sqrt(1 - u^2)` (Theorem 4.2), `[n_a, n_b]`.
 fn kernel(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let accuracy = |solution: &Solution| {
         let outputs: Array1<f64> = test.dot(&solution.coefficients) + solution.intercept;
-        let right = outputs.iter().zip(&digits.test.labels).filter(|(g, y)| *g * *y > 0.0).count();
+        let right = outputs.iter().zip(&digits.test.labels).filter(|&(&g, &y)| is_right(g, y)).count();
         right as f64 / outputs.len() as f64
     };
     let row = |loss: LossConfig, lambda_mean: f64, intercept: bool| -> Result<Value, Box<dyn std::error::Error>> {

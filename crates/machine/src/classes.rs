@@ -85,6 +85,25 @@ impl Classes {
     }
 }
 
+/// Whether an output decides for what it is positive for, which is where it is above 0: of two classes the second, +1. An
+/// output of exactly 0 decides for the other, as with LIBSVM and scikit-learn.
+///
+/// Every class that is written, and every accuracy, follows from this.
+///
+/// ```
+/// use widenet_machine::is_positive;
+///
+/// assert_eq!([-0.5, 0.0, 0.5].map(is_positive), [false, false, true]);
+/// ```
+pub fn is_positive(output: f64) -> bool {
+    output > 0.0
+}
+
+/// Whether an output decides as the label says, -1 or +1: see [`is_positive`].
+pub fn is_right(output: f64, label: f64) -> bool {
+    is_positive(output) == is_positive(label)
+}
+
 /// +1 or -1.
 pub(crate) fn sign(positive: bool) -> f64 {
     if positive { 1.0 } else { -1.0 }

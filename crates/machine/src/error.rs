@@ -1,14 +1,17 @@
 //! What can go wrong with a kernel machine.
 
+use widenet_store::numbers::{count, number};
+
 /// Why a machine was not trained.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum MachineError {
     /// The regularisation is not a number >= 0.
-    #[error("lambda_mean is {0}: it must be a finite number >= 0")]
+    #[error("lambda_mean is {}: it must be a finite number >= 0", number(*.0))]
     Lambda(f64),
     /// The regularisation, or `C = 1 / lambda`, is beyond the range of numbers.
     #[error(
-        "lambda_mean is {lambda_mean}: with {samples} samples, lambda or C = 1 / lambda is no longer a finite number"
+        "lambda_mean is {}: with {}, lambda or C = 1 / lambda is no longer a finite number",
+        number(*lambda_mean), count(*samples, "sample")
     )]
     LambdaRange {
         /// The regularisation of the mean form.
@@ -17,30 +20,30 @@ pub enum MachineError {
         samples: usize,
     },
     /// An objective that is NaN or infinite.
-    #[error("the objective is {0}: bring features and labels to one scale, or change the regularisation")]
+    #[error("the objective is {}: bring features and labels to one scale, or change the regularisation", number(*.0))]
     Objective(f64),
     /// The width of the epsilon-insensitive loss is not a number >= 0.
-    #[error("epsilon is {0}: it must be a finite number >= 0")]
+    #[error("epsilon is {}: it must be a finite number >= 0", number(*.0))]
     Epsilon(f64),
     /// There is nothing to train on.
     #[error("there are no training samples")]
     NoSamples,
     /// A probability of failure that is none.
-    #[error("delta is {0}: it must lie between 0 and 1")]
+    #[error("delta is {}: it must lie between 0 and 1", number(*.0))]
     Delta(f64),
     /// The step size is not a number > 0.
-    #[error("the learning rate is {0}: it must be a finite number > 0")]
+    #[error("the learning rate is {}: it must be a finite number > 0", number(*.0))]
     LearningRate(f64),
     /// An accuracy that is none.
-    #[error("the tolerance is {0}: it must be a finite number > 0")]
+    #[error("the tolerance is {}: it must be a finite number > 0", number(*.0))]
     Tolerance(f64),
     /// A time that is none.
-    #[error("the duration is {0}: it must be a finite number >= 0")]
+    #[error("the duration is {}: it must be a finite number >= 0", number(*.0))]
     Duration(f64),
     /// The decay factor of a step would change sign.
     #[error(
-        "learning rate {learning_rate} times lambda_mean {lambda_mean} is above 1: a step would turn every \
-         coefficient round; lower one of them"
+        "learning rate {} times lambda_mean {} is above 1: a step would turn every coefficient round; lower one of them",
+        number(*learning_rate), number(*lambda_mean)
     )]
     Decay {
         /// Step size in the mean form.
@@ -49,7 +52,7 @@ pub enum MachineError {
         lambda_mean: f64,
     },
     /// A Gram matrix does not have one row per training sample.
-    #[error("the Gram matrix is {rows} x {columns}, but there are {samples} labels")]
+    #[error("the Gram matrix is {rows} x {columns} for {}", count(*samples, "label"))]
     Shape {
         /// Rows of the matrix.
         rows: usize,
@@ -59,9 +62,9 @@ pub enum MachineError {
         samples: usize,
     },
     /// Another number of values than of samples.
-    #[error("{found} {what} for {samples} samples")]
+    #[error("{} for {}", count(*found, what), count(*samples, "sample"))]
     Count {
-        /// What was counted.
+        /// What was counted, in the singular.
         what: &'static str,
         /// How many there are.
         found: usize,
@@ -69,7 +72,7 @@ pub enum MachineError {
         samples: usize,
     },
     /// A label that a classifier cannot use.
-    #[error("label {index} is {value}: labels must be -1 or +1")]
+    #[error("label {index} is {}: labels must be -1 or +1", number(*value))]
     Label {
         /// Position of the label, from 0.
         index: usize,
@@ -98,7 +101,9 @@ pub enum MachineError {
         value: f64,
     },
     /// A matrix that is no kernel's.
-    #[error("the kernel is not symmetric: ({row}, {column}) is {value}, but ({column}, {row}) is {mirror}")]
+    #[error(
+        "the kernel is not symmetric: ({row}, {column}) is {}, but ({column}, {row}) is {}", number(*value), number(*mirror)
+    )]
     NotSymmetric {
         /// Row, from 0.
         row: usize,
@@ -110,7 +115,7 @@ pub enum MachineError {
         mirror: f64,
     },
     /// A diagonal entry below 0.
-    #[error("the kernel is not positive semidefinite: its diagonal entry {index} is {value}")]
+    #[error("the kernel is not positive semidefinite: its diagonal entry {index} is {}", number(*value))]
     NegativeDiagonal {
         /// Row, from 0.
         index: usize,
@@ -176,8 +181,8 @@ pub enum MachineError {
     },
     /// A flow that wants smaller steps than can be taken.
     #[error(
-        "the flow got to {reached:e} of {duration:e} in {steps} steps: bring the features to one scale, or go for a \
-         shorter time"
+        "the flow got to {reached:e} of {duration:e} in {}: bring the features to one scale, or go for a shorter time",
+        count(*steps, "step")
     )]
     Steps {
         /// Steps taken.
@@ -188,7 +193,7 @@ pub enum MachineError {
         duration: f64,
     },
     /// Regularisation that the loss cannot do without.
-    #[error("lambda_mean is {lambda_mean}: the {loss} loss needs a regularisation > 0")]
+    #[error("lambda_mean is {}: the {loss} loss needs a regularisation > 0", number(*lambda_mean))]
     NeedsRegularisation {
         /// The loss.
         loss: &'static str,
@@ -203,8 +208,9 @@ pub enum MachineError {
     Curvature(f64),
     /// A hard margin where there is none.
     #[error(
-        "the classes could not be separated (smallest y g(x) after {iterations} iterations: {margin}): the hard margin \
-         needs separable classes; try lambda_mean > 0"
+        "the classes could not be separated (smallest y g(x) after {}: {}): the hard margin needs separable classes; try \
+         lambda_mean > 0",
+        count(*iterations, "iteration"), number(*margin)
     )]
     NotSeparable {
         /// The smallest margin reached, at most 0.

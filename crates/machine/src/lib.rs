@@ -52,7 +52,7 @@ mod solver;
 pub use bound::RiskBound;
 pub use calibration::Sigmoid;
 pub use check::{check_gram, check_kernel, check_labels, check_labels_for, check_positive};
-pub use classes::Classes;
+pub use classes::{Classes, is_positive, is_right};
 pub use duality::Objectives;
 pub use dynamics::{Decay, Descent};
 pub use error::MachineError;

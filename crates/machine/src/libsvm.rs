@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ndarray::Array2;
 
 use widenet_store::memory::{self, MemoryError};
+use widenet_store::numbers;
 use widenet_store::text::{quoted, shown};
 
 use crate::calibration::Sigmoid;
@@ -161,7 +162,7 @@ impl SavedMachine {
         let count = header.values::<usize>("nr_class", 1)?[0];
         let labels: Vec<i32> = header.values("label", count)?;
         if count < 2 {
-            return Err(at(line, format!("{count} classes are none to tell apart")));
+            return Err(at(line, format!("{} cannot be told apart", numbers::count(count, "class"))));
         }
         // There are as many numbers in the file as pairs before anything is made for each pair.
         let rho: Vec<f64> = header.values("rho", count * (count - 1) / 2)?;
@@ -177,7 +178,10 @@ impl SavedMachine {
         // A line has a number for each class, but a row one for each pair. It is there once more while the matrix is made.
         let rows = members.iter().fold(0_usize, |sum, &of| sum.saturating_add(of)).min(text.lines().count());
         let needed = (rows as u64).saturating_mul(2 * 8 * pairs.len() as u64);
-        memory::check(needed, || format!("a machine of {rows} support vectors and {count} classes"))?;
+        memory::check(needed, || {
+            let (vectors, classes) = (numbers::count(rows, "support vector"), numbers::count(count, "class"));
+            format!("a machine of {vectors} and {classes}")
+        })?;
 
         // Position and coefficients of every support vector; they come class by class.
         let mut support = Vec::new();
@@ -241,7 +245,7 @@ impl<'a> Header<'a> {
 fn numbers<T: FromStr>(line: usize, words: Vec<&str>, count: usize) -> Result<Vec<T>, LibsvmError> {
     let at = |problem: String| LibsvmError::Line { line: line + 1, problem };
     if words.len() != count {
-        return Err(at(format!("{} numbers, but {count} are wanted", words.len())));
+        return Err(at(format!("{}, but {count} are wanted", numbers::count(words.len(), "number"))));
     }
     let finite = |word: &&str| word.parse::<f64>().is_ok_and(f64::is_finite);
     let number = |word: &str| Some(word).filter(finite).and_then(|word| word.parse().ok());

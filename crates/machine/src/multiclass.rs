@@ -96,7 +96,7 @@ impl Machines {
     /// Classification, with any loss; the labels of each output are -1 and +1. Every output has the `lambda` of the
     /// objective (the sum form), whatever the number of samples it is trained on, as LIBSVM has one `C` for all.
     ///
-    /// Two classes take one output, negative for the first, whatever the scheme.
+    /// Two classes take one output, positive for the second, whatever the scheme.
     ///
     /// ```
     /// use ndarray::array;
@@ -169,7 +169,7 @@ pub fn calibrate(
 ) -> Result<Vec<Sigmoid>, MachineError> {
     let n = classes.of().len();
     if folds.len() != n {
-        return Err(MachineError::Count { what: "folds", found: folds.len(), samples: n });
+        return Err(MachineError::Count { what: "fold", found: folds.len(), samples: n });
     }
     solver::check_but_labels(gram, n, loss, objective)?;
     let mut sigmoids = Vec::new();
@@ -372,7 +372,7 @@ mod tests {
             let scheme = Scheme::default();
             calibrate(gram, &classes, scheme, LossConfig::Hinge, objective, &options(), folds).unwrap_err().to_string()
         };
-        assert_eq!(error(3, &[0, 1]), "the Gram matrix is 3 x 3, but there are 2 labels");
-        assert_eq!(error(2, &[0]), "1 folds for 2 samples");
+        assert_eq!(error(3, &[0, 1]), "the Gram matrix is 3 x 3 for 2 labels");
+        assert_eq!(error(2, &[0]), "1 fold for 2 samples");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use widenet_store::numbers::number;
+
 use crate::error::MachineError;
 
 /// The objective of a kernel machine with `n` samples, known by its regularisation in the mean form:
@@ -84,8 +86,8 @@ impl fmt::Display for Objective {
 }
 
 /// A number with six significant digits, for reading.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
+fn rounded(value: f64) -> String {
+    number(format!("{value:.5e}").parse().unwrap_or(value))
 }
 
 #[cfg(test)]

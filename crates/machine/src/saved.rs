@@ -20,10 +20,12 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimension};
 use serde::{Deserialize, Serialize};
 use widenet_store::arrays::{Element, NpzReader, NpzWriter};
+use widenet_store::numbers::count;
 use widenet_store::text::one_line;
 
 use crate::calibration::{Sigmoid, couple, normalise};
 use crate::check::check_outputs;
+use crate::classes::is_positive;
 use crate::error::MachineError;
 use crate::loss::LossConfig;
 use crate::multiclass::{Machines, Scheme};
@@ -35,11 +37,11 @@ use crate::objective::Objective;
 pub enum Task {
     /// The outputs are the values.
     Regression,
-    /// One output: the first class where it is negative, else the second.
+    /// One output: the second class where it is positive, else the first.
     TwoClasses,
     /// An output per class: the class with the largest.
     OneVersusRest,
-    /// An output per pair of classes `(a, b)`, `a < b`, in lexical order, positive for `a`: the class with most votes.
+    /// An output per pair of classes `(a, b)`, `a < b`, in lexical order, positive for `a`, else for `b`: the class with most votes.
     OneVersusOne,
 }
 
@@ -71,12 +73,12 @@ impl Task {
     pub fn predictions(self, outputs: ArrayView2<f64>, classes: usize) -> Vec<usize> {
         let one = |row: ArrayView1<f64>| match self {
             Task::Regression => panic!("values have no classes"),
-            Task::TwoClasses => usize::from(row[0] >= 0.0),
+            Task::TwoClasses => usize::from(is_positive(row[0])),
             Task::OneVersusRest => first_largest(row.iter().copied()),
             Task::OneVersusOne => {
                 let mut votes = vec![0.0; classes];
                 for ((a, b), &output) in pairs(classes).zip(row) {
-                    votes[if output > 0.0 { a } else { b }] += 1.0;
+                    votes[if is_positive(output) { a } else { b }] += 1.0;
                 }
                 first_largest(votes.into_iter())
             }
@@ -185,7 +187,7 @@ pub enum SavedMachineError {
         problem: String,
     },
     /// More than one output where one is wanted.
-    #[error("the machine has {0} outputs, but one is wanted")]
+    #[error("the machine has {}, but one is wanted", count(*.0, "output"))]
     Outputs(usize),
 }
 
@@ -205,7 +207,7 @@ impl SavedMachine {
     ) -> Result<Self, MachineError> {
         let coefficients = &machines.coefficients;
         if coefficients.nrows() != inputs.nrows() {
-            return Err(MachineError::Count { what: "inputs", found: inputs.nrows(), samples: coefficients.nrows() });
+            return Err(MachineError::Count { what: "input", found: inputs.nrows(), samples: coefficients.nrows() });
         }
         let used = |i: usize| coefficients.row(i).iter().any(|&alpha| alpha != 0.0);
         let support: Vec<usize> = (0..coefficients.nrows()).filter(|&i| used(i)).collect();
@@ -366,16 +368,21 @@ fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
         Task::OneVersusOne => classes * classes.saturating_sub(1) / 2,
     };
     if k != expected || (metadata.task == Task::TwoClasses && classes != 2) {
-        return Err(format!("{k} outputs do not tell {classes} classes apart ({:?})", metadata.task));
+        return Err(format!(
+            "{} cannot tell {} apart ({:?})",
+            count(k, "output"),
+            count(classes, "class"),
+            metadata.task
+        ));
     }
     if let Some(&position) = support.iter().find(|&&position| position >= metadata.samples as u64) {
-        return Err(format!("support {position} is not one of {} training samples", metadata.samples));
+        return Err(format!("support {position} is not one of {}", count(metadata.samples, "training sample")));
     }
     if sigmoids.ncols() != 2 || ![0, k].contains(&sigmoids.nrows()) {
-        return Err(format!("sigmoids is {:?} for {k} outputs", sigmoids.dim()));
+        return Err(format!("sigmoids is {:?} for {}", sigmoids.dim(), count(k, "output")));
     }
     if ![0, inputs.ncols()].contains(&metadata.features.len()) {
-        return Err(format!("{} names for {} features", metadata.features.len(), inputs.ncols()));
+        return Err(format!("{} for {}", count(metadata.features.len(), "name"), count(inputs.ncols(), "feature")));
     }
     if metadata.task == Task::Regression && !sigmoids.is_empty() {
         return Err("values have no sigmoids".into());
@@ -434,7 +441,7 @@ mod tests {
     #[test]
     fn predictions_by_hand() {
         let predict = |task: Task, outputs: Array2<f64>, classes| task.predictions(outputs.view(), classes);
-        assert_eq!(predict(Task::TwoClasses, array![[-0.1], [0.0], [2.0]], 2), [0, 1, 1]);
+        assert_eq!(predict(Task::TwoClasses, array![[-0.1], [0.0], [2.0]], 2), [0, 0, 1]);
         assert_eq!(predict(Task::OneVersusRest, array![[-0.5, -0.1, -0.3], [1.0, 0.0, 1.0]], 3), [1, 0]);
         // (0, 1), (0, 2), (1, 2): two votes for 2; one vote each, and the first has it.
         assert_eq!(predict(Task::OneVersusOne, array![[1.0, -1.0, -0.1], [1.0, -1.0, 1.0]], 3), [2, 0]);
@@ -488,8 +495,8 @@ mod tests {
         let broken = SavedMachine { intercepts: array![f64::NAN], ..machine() };
         assert_eq!(error(&broken.to_npz()), format!("{start}a number is not finite"));
         let broken = SavedMachine { task: Task::OneVersusOne, classes: vec!["a".into()], ..machine() };
-        assert!(error(&broken.to_npz()).contains("1 outputs do not tell 1 classes apart"));
+        assert!(error(&broken.to_npz()).contains("1 output cannot tell 1 class apart"));
         let broken = SavedMachine { features: vec!["u".into()], ..machine() };
-        assert_eq!(error(&broken.to_npz()), format!("{start}1 names for 2 features"));
+        assert_eq!(error(&broken.to_npz()), format!("{start}1 name for 2 features"));
     }
 }

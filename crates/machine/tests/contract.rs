@@ -208,7 +208,7 @@ fn bad_input_is_told() {
         assert!(attempt(&gram, &[1.0, f64::NAN], loss, 0.1).starts_with("label 1 is NaN"));
         assert!(attempt(&array![[1.0, f64::NAN], [0.0, 1.0]], &[1.0, -1.0], loss, 0.1).contains("(0, 1) is NaN"));
         assert!(attempt(&array![[1.0, 0.5], [0.0, 1.0]], &[1.0, -1.0], loss, 0.1).contains("not symmetric"));
-        assert!(attempt(&gram, &[1.0, -1.0, 1.0], loss, 0.1).contains("2 x 2, but there are 3 labels"));
+        assert!(attempt(&gram, &[1.0, -1.0, 1.0], loss, 0.1).contains("2 x 2 for 3 labels"));
     }
     assert!(attempt(&gram, &[1.0, -1.0], LossConfig::Logistic, 0.0).contains("needs a regularisation > 0"));
     let tube = LossConfig::EpsilonInsensitive(EpsilonInsensitive::default());

@@ -11,7 +11,7 @@
 //! - [`checkpoint`]: a run on the way. [`parts`]: finished parts of a long computation.
 //! - [`arrays`]: numpy's `.npy` and `.npz`, whose sizes are checked before anything is allocated.
 //! - [`memory`]: how much there is.
-//! - [`text`]: text from files, made fit to be shown.
+//! - [`text`]: text from files, made fit to be shown; and [`numbers`].
 //!
 //! A run that is stopped and resumed:
 //!
@@ -49,6 +49,7 @@ mod error;
 pub mod folder;
 pub mod lock;
 pub mod memory;
+pub mod numbers;
 pub mod parts;
 pub mod run_folder;
 pub mod text;

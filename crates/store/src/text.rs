@@ -4,6 +4,8 @@
 //! writing, a megabyte. A person sees it through [`shown`] or [`quoted`], a message of another library through
 //! [`one_line`], and a file of comma separated values through [`csv_cell`].
 
+use crate::Checksum;
+
 /// The longest text that is shown whole, in characters.
 pub const SHOWN: usize = 64;
 
@@ -50,23 +52,33 @@ pub fn visible(text: &str) -> String {
     escaped(text, usize::MAX, hidden)
 }
 
-/// Text as the content of a cell in a file of comma separated values: control characters escaped and [`CELL`] characters at
-/// most, as in [`shown`]. One that a spreadsheet would compute (it begins with `=`, `+`, `-` or `@` and is no number) gets
-/// an apostrophe before it, which spreadsheets take for "this is text".
+/// Text as the content of a cell in a file of comma separated values: control characters and backslashes escaped, and
+/// [`CELL`] characters at most; what is longer ends in `...` and the beginning of its checksum. One that a spreadsheet would
+/// compute (it begins with `=`, `+`, `-` or `@` and is no number) gets an apostrophe before it, which spreadsheets take for
+/// "this is text", and so does one that begins with an apostrophe: different texts are different cells.
 ///
 /// ```
 /// use widenet_store::text::csv_cell;
 ///
 /// assert_eq!(csv_cell("-1.5e3"), "-1.5e3");
 /// assert_eq!(csv_cell("=1+1"), "'=1+1");
+/// assert_eq!(csv_cell("'=1+1"), "''=1+1");
 /// ```
 pub fn csv_cell(text: &str) -> String {
     let computed = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
     let formula = text.trim_start_matches(' ').starts_with(computed) && !is_number(text);
-    let mut cell = String::from(if formula { "'" } else { "" });
-    cell.push_str(&escaped(text, CELL - cell.len(), hidden));
-    cell
+    let mark = if formula || text.starts_with('\'') { "'" } else { "" };
+    let escape = |length| escaped(text, length, |c| hidden(c) || c == '\\');
+    let cell = escape(usize::MAX);
+    if mark.len() + cell.chars().count() <= CELL {
+        return format!("{mark}{cell}");
+    }
+    let sum = Checksum::of(text.as_bytes()).to_string();
+    format!("{mark}{}{}", escape(CELL - mark.len() - SUM), &sum[..SUM])
 }
+
+/// The digits of a checksum that tell long cells apart.
+const SUM: usize = 16;
 
 /// Whether a spreadsheet reads a number, with a point or a comma.
 fn is_number(text: &str) -> bool {
@@ -181,6 +193,28 @@ mod tests {
         assert_eq!(csv_cell("a\nb"), "a\\nb");
     }
 
+    #[test]
+    fn different_texts_are_different_cells() {
+        let long = "a".repeat(CELL);
+        let texts = [
+            "=1",
+            "'=1",
+            "''=1",
+            "1",
+            "'1",
+            "a\nb",
+            "a\\nb",
+            "\n",
+            "'\\n",
+            &long,
+            &format!("{long}b"),
+            &format!("{long}c"),
+        ];
+        let cells: std::collections::BTreeSet<String> = texts.iter().map(|text| csv_cell(text)).collect();
+        assert_eq!(cells.len(), texts.len());
+        assert_eq!([csv_cell("'=1"), csv_cell("'1"), csv_cell("a'")], ["''=1", "''1", "a'"]);
+    }
+
     proptest! {
         #[test]
         fn anything_is_one_short_line_without_controls(text in any::<String>()) {
@@ -193,6 +227,31 @@ mod tests {
                 prop_assert!(line.chars().count() <= length);
                 prop_assert!(!line.chars().any(hidden));
             }
+        }
+
+        /// The text of a cell that is not cut.
+        #[test]
+        fn a_cell_gives_its_text_back(text in "['=+\\\\@ \\ta-c0-2.\u{1b}\u{202e}n]{0,8}") {
+            let cell = csv_cell(&text);
+            let escaped = cell.strip_prefix('\'').unwrap_or(&cell);
+            let mut read = String::new();
+            let mut left = escaped.chars();
+            while let Some(c) = left.next() {
+                let control = match (c, c == '\\') {
+                    (c, false) => c,
+                    _ => match left.next() {
+                        Some('t') => '\t',
+                        Some('n') => '\n',
+                        Some('u') => {
+                            let code: String = left.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                            char::from_u32(u32::from_str_radix(&code, 16).unwrap()).unwrap()
+                        }
+                        other => other.unwrap(),
+                    },
+                };
+                read.push(control);
+            }
+            prop_assert_eq!(read, text);
         }
 
         #[test]

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum KernelError {
     /// The samples do not have the kernel's input size.
-    #[error("samples have {found} features, but the kernel's architecture reads {expected}")]
+    #[error("samples of size {found}, but the kernel's architecture reads those of size {expected}")]
     InputSize {
         /// Features of the architecture's input.
         expected: usize,
@@ -27,6 +27,19 @@ pub enum KernelError {
          network's weights are; scale the features"
     )]
     Overflow {
+        /// Row of the sample, from 0.
+        row: usize,
+        /// What came out.
+        value: f64,
+    },
+    /// A sample that is not 0 whose kernel with itself is 0, or below the normal numbers, which keep their digits; or whose
+    /// features' squares are.
+    #[error(
+        "sample {row} (counted from 0) is lost on the way: the squares of its features, or of sigma_w over all layers, are \
+         below the numbers computed with, and its kernel is {value:e}; scale the features, or raise sigma_w (ReLU keeps sizes \
+         at sigma_w = sqrt(2))"
+    )]
+    Underflow {
         /// Row of the sample, from 0.
         row: usize,
         /// What came out.

@@ -215,6 +215,78 @@ fn layers_without_a_limit_are_named() {
     }
 }
 
+/// Scaling a sample scales the kernel of the ReLU family without biases, at any size of the features and the weights: of
+/// `L` layers, with the images' convolutions and pooling among them, by `sigma_w^(2 L)`.
+#[test]
+fn rectifiers_are_homogeneous() {
+    let layers = |activation: &str, head: &str, sigma_w: f64| {
+        let conv = format!("{{ conv = {{ channels = 4, kernel = 3, padding = 1, sigma_w = {sigma_w:e} }} }}");
+        let dense = format!("{{ dense = {{ units = 1, sigma_w = {sigma_w:e} }} }}");
+        let activation = format!("{{ activation = {activation} }}");
+        format!("{conv}, {activation}, {conv}, {activation}, {head}, {dense}")
+    };
+    let x = samples(4, 72);
+    for activation in ["'relu'", "{ leaky_relu = { slope = 0.1 } }", "{ abrelu = { a = -0.3, b = 1.7 } }"] {
+        for head in ["'flatten'", "'global_average_pool'", "{ average_pool = { window = 2 } }, 'flatten'"] {
+            for kind in KINDS {
+                let of = |sigma_w: f64, scale: f64| {
+                    let architecture = architecture("image = [2, 6, 6]", &layers(activation, head, sigma_w));
+                    let x = &x * scale;
+                    LimitKernel::new(&architecture, kind).unwrap().gram_symmetric(x.view()).unwrap()
+                };
+                let gram = of(1.0, 1.0);
+                // Powers of 2 change no digit: the exponent of 6 scalings by sigma_w and 2 by the features.
+                for (sigma_w, scale) in [(1.0, 1024.0), (1.0, 1.0 / 1024.0), (64.0, 1.0), (1.0 / 64.0, 1048576.0)] {
+                    let factor = f64::powi(sigma_w, 6) * scale * scale;
+                    assert_eq!(of(sigma_w, scale), &gram * factor, "{activation}, {head}, {kind:?}");
+                }
+            }
+        }
+    }
+}
+
+/// What is lost below the normal numbers is refused by the sample's name; a sample of zeros is none.
+#[test]
+fn samples_lost_on_the_way_are_refused() {
+    let lost = |row: usize, value: f64| Err(KernelError::Underflow { row, value });
+    let x = array![[0.0, 0.0], [1e-150, 0.0], [1e-160, 1e-160]];
+    let kernel = two_layer(2);
+    let two = x.slice(s![..2, ..]);
+    let gram = kernel.gram_symmetric(two).unwrap();
+    assert_eq!((gram[[0, 0]], gram[[0, 1]]), (0.0, 0.0));
+    assert!(gram[[1, 1]].is_normal());
+    for result in [
+        kernel.gram_symmetric(x.view()).map(drop),
+        kernel.gram(x.view(), two).map(drop),
+        kernel.gram(two, x.view()).map(drop),
+        kernel.diagonal(x.view()).map(drop),
+    ] {
+        assert!(matches!(result, Err(KernelError::Underflow { row: 2, .. })), "{result:?}");
+    }
+    // Layers without end, and weights without size.
+    let deep = "{ dense = { units = 8 } }, { activation = 'relu' }, ".repeat(2000) + "{ dense = { units = 1 } }";
+    let small = "{ dense = { units = 8, sigma_w = 1e-200 } }, { activation = 'relu' }, { dense = { units = 1 } }";
+    let image = "{ conv = { channels = 4, kernel = 3, sigma_w = 1e-200 } }, 'flatten', { dense = { units = 1 } }";
+    for (input, layers) in [("flat = 9", deep.as_str()), ("flat = 9", small), ("image = [1, 3, 3]", image)] {
+        for kind in KINDS {
+            let kernel = LimitKernel::new(&architecture(input, layers), kind).unwrap();
+            let mut x = Array2::zeros((2, 9));
+            assert_eq!(kernel.gram_symmetric(x.view()).unwrap(), Array2::<f64>::zeros((2, 2)));
+            x[[1, 4]] = 1.0;
+            assert_eq!(kernel.gram_symmetric(x.view()).map(drop), lost(1, 0.0));
+            let error = kernel.diagonal(x.view()).unwrap_err().to_string();
+            assert!(error.contains("sample 1 (counted from 0)") && error.contains("scale the features"), "{error}");
+        }
+    }
+    // With biases there is a kernel, but the features have no part in it.
+    let biased = "{ dense = { units = 8, sigma_b = 1.0 } }, { activation = 'relu' }, { dense = { units = 1 } }";
+    let biased = LimitKernel::new(&architecture("flat = 2", biased), LimitKind::Ntk).unwrap();
+    assert!(matches!(biased.gram_symmetric(x.view()), Err(KernelError::Underflow { row: 2, .. })));
+    // In single precision numbers end earlier.
+    let small = array![[1e-25f32, 0.0]];
+    assert!(matches!(kernel.gram_symmetric_f32(small.view()), Err(KernelError::Underflow { row: 0, .. })));
+}
+
 #[test]
 fn bad_samples_are_refused() {
     let kernel = two_layer(3);

@@ -159,7 +159,7 @@ fn samples_of_another_size_and_nan_are_refused() {
     let network = Network::init(&cases(1)[0].1, 3, Precision::F64, &Device::flex());
     let kernel = EmpiricalKernel::new(&network);
     let error = kernel.gram_symmetric(samples(2, 5, 0).view()).unwrap_err();
-    assert_eq!(error.to_string(), "samples have 5 features, but the kernel's architecture reads 6");
+    assert_eq!(error.to_string(), "samples of size 5, but the kernel's architecture reads those of size 6");
     let error = kernel.clone().with_memory(100).unwrap_err().to_string();
     assert!(error.starts_with("100 bytes of memory are too few"), "{error}");
     assert!(kernel.clone().with_memory(1 << 20).unwrap().tile() > 1);

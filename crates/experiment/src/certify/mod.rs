@@ -13,7 +13,8 @@ use ndarray::{Array2, ArrayView1};
 use rayon::prelude::*;
 use widenet_certify::{Effort, Threat};
 use widenet_data::Samples as Table;
-use widenet_machine::Classes;
+use widenet_machine::{Classes, is_right};
+use widenet_store::numbers::count;
 use widenet_store::text::{quoted, visible};
 
 use crate::config::DataConfig;
@@ -42,13 +43,15 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
         return Err(Error::Setting("--budget is for machines: bounds of networks have nothing to branch on".into()));
     }
     let samples = Samples::load(config, places, &model)?;
-    eprintln!("{}: {}; {} samples", visible(&config.model.to_string_lossy()), model.describe(), samples.len());
+    let count = count(samples.len(), "sample");
+    eprintln!("{}: {}; {count}", visible(&config.model.to_string_lossy()), model.describe());
 
     let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);
     let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
     let started = Instant::now();
     let outcomes = outcomes(config, &model, &samples, threat)?;
+    understood::warn_of_zeros(outcomes.iter().map(|outcome| &outcome.value), samples.inputs.view());
     let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
     let finished = output::finish(&folder, &certified)?;
     run_folder::finish(folder, finished)
@@ -82,7 +85,7 @@ impl Samples {
         let test = split.test;
         let (found, expected) = (test.inputs.ncols(), model.features());
         if found != expected {
-            let problem = format!("an image of {} has {found} features, the model {expected}", config.data);
+            let problem = format!("an image of {} has {}, the model {expected}", config.data, count(found, "feature"));
             return Err(Error::Setting(format!("{problem}: --data names its samples")));
         }
         eprintln!("{line}");
@@ -162,7 +165,7 @@ struct Certified<'a> {
 impl Certified<'_> {
     /// Whether a sample is decided as its label says.
     fn right(&self, k: usize) -> bool {
-        self.outcomes[k].value * self.samples.labels[k] > 0.0
+        is_right(self.outcomes[k].value, self.samples.labels[k])
     }
 
     /// The radii of the method at a position of the configuration, sample by sample.

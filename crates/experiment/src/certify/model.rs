@@ -9,6 +9,7 @@ use widenet_certify::{
 };
 use widenet_machine::SavedMachine;
 use widenet_model::{Activation, Architecture, Layer, Network, Node, Precision, to_host};
+use widenet_store::numbers::count;
 
 use super::command::MethodName;
 use crate::backend::Backend;
@@ -25,7 +26,7 @@ pub enum Model {
         depth: usize,
         /// `sum_i |alpha_i|`: what bounds that go term by term grow with.
         sum_abs_alpha: f64,
-        /// The class where the output is negative, and where it is positive.
+        /// The class where the output is not above 0, and where it is.
         classes: [String; 2],
         /// The samples that it was fitted to.
         known: widenet_data::Known,
@@ -133,7 +134,7 @@ impl Model {
         Ok(Self::Network { initial: on_host(&initial)?, network: last, widths })
     }
 
-    /// The class where the output is negative, and where it is positive.
+    /// The class where the output is not above 0, and where it is.
     pub fn classes(&self) -> [String; 2] {
         match self {
             Self::Machine { classes, .. } => classes.clone(),
@@ -188,9 +189,9 @@ impl Model {
     pub fn describe(&self) -> String {
         match self {
             Self::Machine { depth, machine, .. } => format!(
-                "machine with the limit tangent kernel of {depth} hidden layer{}, {} support vectors",
-                if *depth == 1 { "" } else { "s" },
-                machine.support()
+                "machine with the limit tangent kernel of {}, {}",
+                count(*depth, "hidden layer"),
+                count(machine.support(), "support vector")
             ),
             Self::Network { widths, .. } => {
                 let widths: Vec<String> = widths.iter().map(ToString::to_string).collect();
@@ -356,7 +357,7 @@ fn dense_relu(architecture: &Architecture) -> Result<Vec<(usize, f64)>, String> 
     match architecture.output_size() {
         1 if dense.len() >= 2 && dense.len() == others + 1 => Ok(dense),
         1 => Err("it has no hidden layer, or ends with an activation; such networks cannot be certified".into()),
-        outputs => Err(format!("it has {outputs} outputs, but one is wanted")),
+        outputs => Err(format!("it has {}, but one is wanted", count(outputs, "output"))),
     }
 }
 

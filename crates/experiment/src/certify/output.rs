@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::command::name_of;
 use super::{ATTACK, Certified, MethodName, Model, pictures};
+use widenet_store::numbers::{count, number};
+
 use crate::error::Error;
 use crate::judgement::DASH;
 use crate::run_folder::{RunFolder, write_json};
@@ -125,10 +127,10 @@ fn csv(certified: &Certified) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     csv.write_record(["sample", "label", "output"].into_iter().chain(names).chain(["best_is"]))?;
     for (k, outcome) in certified.outcomes.iter().enumerate() {
         let samples = &certified.samples;
-        let mut row = vec![samples.positions[k].to_string(), samples.labels[k].to_string(), outcome.value.to_string()];
+        let mut row = vec![samples.positions[k].to_string(), number(samples.labels[k]), number(outcome.value)];
         // Nothing stands where the attack found nothing.
         row.extend(columns.iter().map(|(_, radii)| match radii[k] {
-            radius if radius.is_finite() => radius.to_string(),
+            radius if radius.is_finite() => number(radius),
             _ => String::new(),
         }));
         row.push(outcome.winner.map_or(String::new(), |winner| winner.name().into()));
@@ -163,13 +165,13 @@ pub const HEADER: [&str; 6] = ["method", "mean radius", "std", "5 %", "median", 
 
 /// How often each method was the best, in words.
 pub fn winners(certified: &Certified) -> Option<String> {
-    let count = |method: MethodName| {
+    let of = |method: MethodName| {
         let won = certified.outcomes.iter().filter(|outcome| outcome.winner == Some(method)).count();
-        (won > 0).then(|| format!("{} of {won}", method.name()))
+        (won > 0).then(|| format!("{} of {}", method.name(), count(won, "sample")))
     };
     let counts: Vec<String> =
-        [MethodName::Interval, MethodName::Relaxation, MethodName::Taylor].into_iter().filter_map(count).collect();
-    (!counts.is_empty()).then(|| format!("best is {} samples", counts.join(", ")))
+        [MethodName::Interval, MethodName::Relaxation, MethodName::Taylor].into_iter().filter_map(of).collect();
+    (!counts.is_empty()).then(|| format!("best is {}", counts.join(", ")))
 }
 
 fn summary(folder: &RunFolder, certified: &Certified) -> String {
@@ -186,7 +188,7 @@ fn summary(folder: &RunFolder, certified: &Certified) -> String {
     for &radius in &certified.config.radii {
         let cell = |(name, radii): (&str, Vec<f64>)| format!("{name} {:.4}", certified.accuracy(&radii, radius));
         let cells: Vec<String> = certified.columns().into_iter().map(cell).collect();
-        writeln!(text, "  {radius:<8}{}", cells.join(", ")).expect("a string takes everything");
+        writeln!(text, "  {:<8}{}", number(radius), cells.join(", ")).expect("a string takes everything");
     }
     if let Some(winners) = winners(certified) {
         writeln!(text, "{winners}").expect("a string takes everything");

@@ -1,6 +1,7 @@
 //! The plots of a certification, and the report that shows them.
 
 use ndarray::{Array2, ArrayView1};
+use widenet_store::numbers::{count, decimals};
 
 use super::command::name_of;
 use super::output::{HEADER, table, winners};
@@ -63,9 +64,9 @@ fn meaning(certified: &Certified) -> String {
     let between = match certified.unattacked() {
         0 => "The true radius lies between certificate and attack.".into(),
         missing => format!(
-            "The true radius lies between certificate and attack; of {missing} of the {} samples, where no attack \
+            "The true radius lies between certificate and attack; of {missing} of {}, where no attack \
              succeeded, nothing is known from above.",
-            certified.samples.len()
+            count(certified.samples.len(), "sample")
         ),
     };
     format!("{proof} An attack is a counterexample at its radius. {between}")
@@ -222,7 +223,7 @@ fn adversaries(certified: &Certified) -> Option<HeatMaps> {
         if let Some((k, adversary)) = found {
             maps = maps
                 .panel(format!("sample {}", certified.samples.positions[k]), picture(certified.samples.input(k)))
-                .panel(format!("moved by {:.3}", adversary.radius), picture(adversary.input.view()));
+                .panel(format!("moved by {}", decimals(adversary.radius, 3)), picture(adversary.input.view()));
         }
     }
     (!maps.panels.is_empty()).then(|| {

@@ -14,6 +14,7 @@ use ndarray::Array2;
 use rand::Rng;
 use widenet_data::Dataset;
 use widenet_model::{Architecture, Network, Purpose, Shape, stream};
+use widenet_store::numbers::{count, number};
 use widenet_tangent::{EmpiricalKernel, Kernel, LimitKernel, LimitKind};
 
 use crate::config::DataConfig;
@@ -104,11 +105,11 @@ impl Setup<'_> {
         let config = self.config;
         let widths: Vec<String> = config.compare.widths.iter().map(ToString::to_string).collect();
         eprintln!(
-            "{}: {} samples of {}; {} networks of each width {}; seed {}, {} on {}",
+            "{}: {} of {}; {} of each width {}; seed {}, {} on {}",
             config.name,
-            self.data.len(),
+            count(self.data.len(), "sample"),
             self.data.name,
-            config.compare.seeds,
+            count(config.compare.seeds.get(), "network"),
             widths.join(", "),
             config.seed,
             config.precision.name(),
@@ -224,8 +225,9 @@ fn measurable(whose: &str, kernel: &Array2<f64>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Numerics(format!(
-        "the kernel of {whose}: the sum of its squared entries is {squares}, and errors relative to it mean nothing; bring \
-         sigma_w and sigma_b near 1"
+        "the kernel of {whose}: the sum of its squared entries is {}, and errors relative to it mean nothing; bring \
+         sigma_w and sigma_b near 1",
+        number(squares)
     )))
 }
 
@@ -258,7 +260,7 @@ pub(crate) fn seeds(seed: u64, width: usize, count: usize) -> Vec<u64> {
 /// the limit's, one of each width, those of a width's seeds with their mean, and three for eigenvalues.
 fn check_memory(config: &CompareConfig, widest: &Architecture) -> Result<(), Error> {
     let parameters = widest.parameter_count();
-    let what = || format!("a network of {parameters} parameters");
+    let what = || format!("a network of {}", count(parameters, "parameter"));
     crate::memory::check_weights(config.backend, parameters, 3 * config.precision.bytes(), what)?;
     let matrices = (1 + config.compare.widths.len() + config.compare.seeds.get() + 1 + 3) as u64;
     let bytes = |n: u64| n.saturating_mul(n).saturating_mul(8 * matrices);

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Comparison, LEADING, Measures, Run, Setup, Slope, Width, pictures};
+use widenet_store::numbers;
+
 use crate::error::Error;
 use crate::judgement::told;
 use crate::run_folder::{RunFolder, write_json};
@@ -92,7 +94,7 @@ fn csv(comparison: &Comparison) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
         for run in &width.runs {
             let mut row = vec![width.width.to_string(), run.seed.to_string()];
             // Nothing stands where there is no value.
-            let cell = |value: f64| if value.is_nan() { String::new() } else { value.to_string() };
+            let cell = |value: f64| if value.is_nan() { String::new() } else { numbers::number(value) };
             row.extend(run.measures.values().map(cell));
             row.push(run.to_mean.map_or(String::new(), cell));
             csv.write_record(row)?;
@@ -112,7 +114,7 @@ fn summary(folder: &RunFolder, comparison: &Comparison) -> String {
     );
     for width in &comparison.widths {
         let mean = Measures::mean(width.runs.iter().map(|run| &run.measures));
-        let cell = |value: f64, decimals: usize| told(value, |value| format!("{value:.decimals$}"));
+        let cell = |value: f64, decimals: usize| told(value, |value| numbers::decimals(value, decimals));
         writeln!(
             text,
             "{:>8}{:>12}{:>12}{:>12}{:>12}{:>14}",
@@ -129,8 +131,8 @@ fn summary(folder: &RunFolder, comparison: &Comparison) -> String {
     writeln!(text, "{:>8}{:>48}{:>14}", "limit", "", condition(limit.condition())).expect("a string takes everything");
     writeln!(
         text,
-        "means over the networks of a width; overlap of the {} leading eigenvectors",
-        LEADING.min(limit.values.len())
+        "means over the networks of a width; overlap of the {}",
+        numbers::count(LEADING.min(limit.values.len()), "leading eigenvector")
     )
     .expect("a string takes everything");
     writeln!(text, "slopes on log-log axes, with 95 % confidence intervals:").expect("a string takes everything");

@@ -1,6 +1,7 @@
 //! The plots of a comparison, and the report that shows them.
 
 use ndarray::{Array2, Axis as Dimension};
+use widenet_store::numbers::{count, decimals, number};
 
 use super::output::slopes;
 use super::{Comparison, LEADING, Measures, MovementConfig, Run, Setup, Slope, Width};
@@ -104,13 +105,13 @@ fn kernels(setup: &Setup, comparison: &Comparison) -> HeatMaps {
         .caption(format!(
             "The centred kernels' alignment with the limit's (CKA, 1 for the same up to a factor) is {} at width {} and {} at \
              width {}, means over the networks ({}).",
-            told(mean(narrowest, |m| m.alignment), |value| format!("{value:.4}")),
+            told(mean(narrowest, |m| m.alignment), |value| decimals(value, 4)),
             narrowest.width,
-            told(mean(widest, |m| m.alignment), |value| format!("{value:.4}")),
+            told(mean(widest, |m| m.alignment), |value| decimals(value, 4)),
             widest.width,
             match order.len() {
-                count if count < labels.len() => format!("shown: the first {count} samples"),
-                count => format!("shown: all {count} samples"),
+                shown if shown < labels.len() => format!("shown: the first {}", count(shown, "sample")),
+                shown => format!("shown: all {}", count(shown, "sample")),
             }
         ))
 }
@@ -124,9 +125,9 @@ fn histogram(comparison: &Comparison) -> Figure {
     )
     .caption(format!(
         "Root mean squares: {} at width {}, {} at width {}.",
-        told(spread(comparison.narrowest(), comparison), |value| format!("{value:.4}")),
+        told(spread(comparison.narrowest(), comparison), |value| decimals(value, 4)),
         comparison.narrowest().width,
-        told(spread(comparison.widest(), comparison), |value| format!("{value:.4}")),
+        told(spread(comparison.widest(), comparison), |value| decimals(value, 4)),
         comparison.widest().width
     ))
     .vertical(0.0, "");
@@ -215,8 +216,8 @@ fn movement(comparison: &Comparison, training: &MovementConfig) -> Figure {
     let points = over_widths(comparison, |width| width.movement.unwrap_or(f64::NAN));
     Figure::new("movement", "Change of the kernel by training", widths(), Axis::log("|K(T) \u{2212} K(0)| / |K(0)|"))
         .caption(format!(
-            "How far the kernel moves during {} steps of training (one network per width) {}.",
-            training.steps,
+            "How far the kernel moves during {} of training (one network per width) {}.",
+            count(training.steps.get(), "step"),
             with_width(comparison.slope_of_movement().as_ref())
         ))
         .series(Series::new("networks", points).mark(Mark::Markers).slot(0))
@@ -226,22 +227,24 @@ fn movement(comparison: &Comparison, training: &MovementConfig) -> Figure {
 fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Report {
     let Setup { config, data, .. } = setup;
     let (narrowest, widest) = (comparison.narrowest(), comparison.widest());
-    let error = |width: &Width| told(mean(width, |m| m.relative_error), |value| format!("{:.2}\u{a0}%", 100.0 * value));
+    let error = |width: &Width| {
+        told(mean(width, |m| m.relative_error), |value| format!("{}\u{a0}%", decimals(100.0 * value, 2)))
+    };
     let mut report = Report::new(&config.name, "Tangent kernels of finite networks against their infinite-width limit");
     report.paragraph(format!(
-        "On {} samples, the tangent kernel of a network of width {} differs from the limit by {} (Frobenius norm, mean \
-         of {} networks), that of width {} by {}.",
-        data.len(),
+        "On {}, the tangent kernel of a network of width {} differs from the limit by {} (Frobenius norm, mean \
+         of {}), that of width {} by {}.",
+        count(data.len(), "sample"),
         narrowest.width,
         error(narrowest),
-        config.compare.seeds,
+        count(config.compare.seeds.get(), "network"),
         widest.width,
         error(widest),
     ));
     report.table(
         ["slope on log-log axes", "value", "95 % interval", "points"],
         slopes(comparison).into_iter().map(|(_, what, slope)| {
-            let number = |value: f64| format!("{value:.3}").replace('-', "\u{2212}");
+            let number = |value: f64| decimals(value, 3).replace('-', "\u{2212}");
             let interval = match slope.low.is_finite() {
                 true => format!("{} to {}", number(slope.low), number(slope.high)),
                 false => "\u{2014}".into(),
@@ -255,11 +258,11 @@ fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Repor
             [
                 width.width.to_string(),
                 width.parameters.to_string(),
-                told(mean(width, |m| m.relative_error), |value| format!("{value:.5}")),
-                told(mean(width, |m| m.largest_error), |value| format!("{value:.5}")),
-                told(width.of_mean.relative_error, |value| format!("{value:.5}")),
-                told(mean(width, |m| m.alignment), |value| format!("{value:.6}")),
-                told(mean(width, |m| m.overlap), |value| format!("{value:.5}")),
+                told(mean(width, |m| m.relative_error), |value| decimals(value, 5)),
+                told(mean(width, |m| m.largest_error), |value| decimals(value, 5)),
+                told(width.of_mean.relative_error, |value| decimals(value, 5)),
+                told(mean(width, |m| m.alignment), |value| decimals(value, 6)),
+                told(mean(width, |m| m.overlap), |value| decimals(value, 5)),
             ]
         }),
     );
@@ -285,7 +288,7 @@ fn report(setup: &Setup, comparison: &Comparison, pictures: Vec<Block>) -> Repor
 fn conventions(setup: &Setup) -> Vec<(&'static str, String)> {
     let Setup { config, data, .. } = setup;
     let mut pairs = vec![
-        ("samples", format!("{}, the first {} training images", data.name, data.len())),
+        ("samples", format!("{}, the first {}", data.name, count(data.len(), "training image"))),
         ("width", "units or channels of the narrowest hidden layer; the others keep their ratio to it".into()),
         ("networks", format!("{} per width, independent over seeds and widths", config.compare.seeds)),
         ("K, L", "the empirical tangent kernel at initialisation, and its limit at infinite width (NTK)".into()),
@@ -300,10 +303,10 @@ fn conventions(setup: &Setup) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(MovementConfig { loss, learning_rate, steps }) = &config.training {
-        pairs.push((
-            "training",
-            format!("{} loss, {steps} full-batch steps of {learning_rate} on the mean of losses", loss.name()),
-        ));
+        pairs.push(("training", {
+            let steps = count(steps.get(), "full-batch step");
+            format!("{} loss, {steps} of {} on the mean of losses", loss.name(), number(*learning_rate))
+        }));
     }
     pairs.extend([
         ("seed", config.seed.to_string()),

@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, Array2, ArrayView2, s};
 use widenet_data::Samples;
 use widenet_machine::{KernelRows, check_positive};
-use widenet_model::ArchitectureConfig;
+use widenet_model::{ArchitectureConfig, Precision};
 use widenet_tangent::Kernel;
 
 use crate::config::{Config, parse};
 use crate::error::Error;
 use crate::gram_file::{GramFile, Metadata};
-use crate::kernel::KernelKind;
+use crate::kernel::{KernelKind, check_alive};
 use crate::machine_kernel::MachineKernel;
 
 /// A matrix from a file is looked at for negative eigenvalues up to so many samples, which takes some seconds.
@@ -89,6 +89,7 @@ fn stored(path: &Path, samples: &Samples) -> Result<(MachineKernel, Option<Array
         }
     };
     let gram = file.take(&key)?;
+    check_alive(&format!("{}: {key}", path.display()), gram.diag(), samples.inputs.view(), Precision::F64)?;
     if gram.nrows() <= EIGENVALUES {
         check_positive(gram.view())?;
     }

@@ -22,6 +22,7 @@ use widenet_machine::{
 };
 use widenet_model::{Purpose, stream};
 use widenet_store::is_stdout;
+use widenet_store::numbers::{count, decimals, number};
 
 use crate::backend::Backend;
 use crate::config::defaults;
@@ -193,7 +194,9 @@ impl FitArgs {
         let lambda_mean = match (self.lambda_mean, self.c) {
             (Some(lambda_mean), _) => lambda_mean,
             (None, Some(c)) if c.is_finite() && c > 0.0 => 1.0 / (c * samples as f64),
-            (None, c) => return Err(Error::Setting(format!("--c {}: not a finite number > 0", c.unwrap_or(0.0)))),
+            (None, c) => {
+                return Err(Error::Setting(format!("--c {}: not a finite number > 0", number(c.unwrap_or(0.0)))));
+            }
         };
         Ok(Objective::new(lambda_mean, samples)?)
     }
@@ -218,17 +221,22 @@ impl Targets {
         let wants_classes = loss.loss().labels() == Labels::Classes;
         if wants_classes || args.multiclass.is_some() {
             let number = |label: &str| label.parse().ok().filter(|value: &f64| value.is_finite());
+            // Whatever is asked for as classes are some.
+            let asked = args.multiclass.is_some();
             let fraction = |(i, label)| number(label).is_some_and(|value| value.fract() != 0.0).then_some(i);
-            if let Some(i) = samples.target.known().find_map(fraction) {
-                let taker = if wants_classes { format!("the {} loss", loss.name()) } else { "--multiclass".into() };
-                let advice = "numbers are fitted by --loss squared or --loss epsilon-insensitive, without --multiclass";
-                return Err(wrong_label(samples, i, format!("has a fraction, but {taker} takes classes: {advice}")));
+            if let Some(i) = samples.target.known().find_map(fraction).filter(|_| !asked) {
+                let problem = format!(
+                    "has a fraction, but the {} loss takes classes: numbers are fitted by --loss squared or --loss \
+                     epsilon-insensitive; if they are classes, say so by --multiclass",
+                    loss.name()
+                );
+                return Err(wrong_label(samples, i, problem));
             }
             let labels: Vec<&str> = samples.target.known().map(|(_, label)| label).collect();
             let classes = Classes::new(&labels)?;
             let (count, n) = (classes.count(), labels.len());
             let many = count > MANY_CLASSES || (count >= FEW_CLASSES && 5 * count > n);
-            if args.multiclass.is_none() && many && labels.iter().all(|label| number(label).is_some()) {
+            if !asked && many && labels.iter().all(|label| number(label).is_some()) {
                 let problem = format!(
                     "the labels are {count} different numbers in {n} samples, which the {} loss takes for classes: \
                      --loss squared fits numbers; if they are classes, say so by --multiclass",
@@ -289,7 +297,7 @@ impl FitArgs {
             let ways: Vec<String> = fewer.into_iter().chain(rows).collect();
             (!ways.is_empty()).then(|| format!("{} would fit", ways.join(" or ")))
         };
-        crate::memory::check(Backend::Flex, bytes(n as u64), || format!("{n} samples"), fits)?;
+        crate::memory::check(Backend::Flex, bytes(n as u64), || count(n, "sample"), fits)?;
         let started = Instant::now();
         let gram = match stored {
             Some(gram) => gram,
@@ -353,7 +361,7 @@ impl FitArgs {
             let fewer = || crate::memory::largest(n, free, |n| needed(n, 1)).map(|n| format!("--n {n} --rank 1"));
             rank.map(|rank| format!("--rank {rank}")).or_else(fewer).map(|way| format!("{way} would fit"))
         };
-        let what = || format!("{n} samples with --rank {rank}");
+        let what = || format!("{} with --rank {rank}", count(n, "sample"));
         crate::memory::check(Backend::Flex, needed(n as u64, rank as u64), what, fits)?;
         let started = Instant::now();
         // How many iterations there will be is not known.
@@ -415,6 +423,7 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     }
     let printed = args.libsvm.as_ref().filter(|path| is_stdout(path)).unwrap_or(&args.out);
 
+    understood::warn_of_zeros(&outputs, inputs);
     let worst = worst(&machines);
     if worst.stop != Stop::Converged {
         eprintln!("{}", args.early(worst));
@@ -444,7 +453,7 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     let (stop, gap) = (words(worst.stop), worst.objectives.relative_gap());
     let support = machine.support.len();
     let lines = [
-        format!("{support} of {n} samples in the support; {stop}, largest relative duality gap {gap:.1e}"),
+        format!("{support} of {} in the support; {stop}, largest relative duality gap {gap:.1e}", count(n, "sample")),
         format!("on the training samples: {}", score.text()),
         format!("machine: {}", args.out.display()),
     ];
@@ -562,7 +571,7 @@ impl Score {
     fn text(&self) -> String {
         match self {
             Score::Accuracy(value) => format!("accuracy {:.2} %", 100.0 * value),
-            Score::Error(value) => format!("root of the mean squared error {value:.6}"),
+            Score::Error(value) => format!("root of the mean squared error {}", decimals(*value, 6)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use widenet_machine::{SavedMachine, Task};
+use widenet_store::numbers::{self, number};
 use widenet_store::text::csv_cell;
 
 use super::samples::SampleArgs;
@@ -17,7 +18,8 @@ use crate::understood;
 /// Predict with a saved machine
 ///
 /// Writes a CSV file with a row per sample: the predicted class or value, the decision value of each output,
-/// and the classes' probabilities if the machine was fitted with them. Where the samples have labels (a CSV file has
+/// and the classes' probabilities if the machine was fitted with them. Of two classes it is the second where the output is
+/// above 0, and the first where it is not. Where the samples have labels (a CSV file has
 /// none when it has the features' columns alone), it says how many of those with a label are right; one of a class that
 /// the machine does not know is wrong. LIBSVM's format has a label in every line: 0 or -1 in all of them stands for none,
 /// unless it is a class. Tables are read as fit read its own: the label's column, decimal commas and the rest.
@@ -62,6 +64,7 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
         let outputs = gram.map_err(Error::from).and_then(|gram| Ok(machine.outputs(gram.view())?));
         outputs.map_err(|error| error.placed(&samples.origin))?
     };
+    understood::warn_of_zeros(&outputs, samples.inputs.view());
     let probabilities = machine.probabilities(outputs.view());
 
     let failed = |error: csv::Error| Error::file(&args.out, error);
@@ -73,12 +76,12 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     }
     csv.write_record(&header).map_err(failed)?;
     let predicted: Vec<String> = match machine.task {
-        Task::Regression => outputs.column(0).iter().map(ToString::to_string).collect(),
+        Task::Regression => outputs.column(0).iter().copied().map(number).collect(),
         _ => machine.predictions(outputs.view()).into_iter().map(|class| csv_cell(&machine.classes[class])).collect(),
     };
     for (i, prediction) in predicted.into_iter().enumerate() {
         let chances = probabilities.as_ref().map(|all| all.row(i).to_vec()).unwrap_or_default();
-        let numbers = outputs.row(i).to_vec().into_iter().chain(chances).map(|value| value.to_string());
+        let numbers = outputs.row(i).to_vec().into_iter().chain(chances).map(number);
         csv.write_record(std::iter::once(prediction).chain(numbers)).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
@@ -95,9 +98,9 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     }
     if let Some(score) = score {
         let which = if labelled < count {
-            format!("{labelled} of {count} samples have a label")
+            format!("{labelled} of {} have a label", numbers::count(count, "sample"))
         } else {
-            format!("{count} samples")
+            numbers::count(count, "sample")
         };
         let wrong = if unknown > 0 {
             format!(" ({unknown} of classes that the machine does not know are wrong)")

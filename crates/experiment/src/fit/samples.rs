@@ -8,6 +8,7 @@ use clap::Args;
 use widenet_data::{Dataset, Form, Format, Known, Samples, Split};
 use widenet_machine::{Classes, SavedMachine};
 use widenet_model::Shape;
+use widenet_store::numbers::count;
 use widenet_store::text::quoted;
 
 use crate::config::{DataConfig, defaults};
@@ -91,7 +92,10 @@ impl SampleArgs {
         let samples = self.images(self.digits(machine)?, |split| split.test)?;
         match samples.inputs.ncols() {
             found if found == features => Ok(samples),
-            found => Err(Error::file(&self.data, format!("{found} pixels, but {features} features are wanted"))),
+            found => Err(Error::file(
+                &self.data,
+                format!("an image has {}, the machine {}", count(found, "pixel"), count(features, "feature")),
+            )),
         }
     }
 

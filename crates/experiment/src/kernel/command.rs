@@ -126,6 +126,9 @@ fn mebibytes(text: &str) -> Result<u64, String> {
 
 /// Runs the command.
 pub(crate) fn kernel_command(args: KernelArgs) -> Result<(), Error> {
+    if let Some(samples) = args.samples {
+        crate::compare::check_seeds("--samples", samples.get())?;
+    }
     let mut widths = args.width.clone();
     widths.sort_unstable();
     if let Some(pair) = widths.windows(2).find(|pair| pair[0] == pair[1]) {

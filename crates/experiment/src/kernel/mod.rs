@@ -4,6 +4,7 @@
 //! go to the folder `FILE.npz.partial`, so that a long job can be resumed. At the end one matrix after the other is
 //! put together and written; see [`crate::gram_file`] for the file.
 
+mod alive;
 mod command;
 mod partial;
 mod tiling;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use widenet_data::Split;
 use widenet_model::{Architecture, ArchitectureConfig, Network, Precision, Shape};
 use widenet_store::memory::MemoryError;
+use widenet_store::numbers::{count, decimals};
 use widenet_store::{Folder, StoreError, is_stream, write_with};
 use widenet_tangent::{Contraction, EmpiricalKernel, EmpiricalKind, Kernel, LayerPlan, LimitKernel, LimitKind, Method};
 
@@ -34,6 +36,8 @@ use crate::memory::readable;
 use crate::run_folder::{folder_of, refuse_existing};
 use crate::train::Finished;
 
+use alive::lifeless;
+pub(crate) use alive::{check_alive, check_images};
 pub(crate) use command::{KernelArgs, classes, kernel_command};
 use partial::{Job, Partial};
 use tiling::{Tiling, ranges};
@@ -130,6 +134,10 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
     let data = data_source::open(&config.data, places.data.as_deref())?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
     let limit = if config.limit { Some(LimitKernel::new(&architecture, config.kind.limit())?) } else { None };
+    if let Some(limit) = &limit {
+        let sets = [&data.train, &data.test];
+        check_images(limit, &sets[..1 + usize::from(config.test)])?;
+    }
     if !config.widths.is_empty() && architecture.width().is_none() {
         return Err(Error::Setting("architecture: without a hidden layer there is no width to vary".into()));
     }
@@ -247,7 +255,7 @@ impl Setup<'_> {
         let budget = free.saturating_sub(held);
         let too_small = |work: u64| match self.places.memory {
             None => {
-                let what = format!("a kernel of {n} samples");
+                let what = format!("a kernel of {}", count(n, "sample"));
                 let bytes = |fewer: u64| {
                     let matrix = 8_u64.saturating_mul(fewer).saturating_mul(fewer.max(m as u64));
                     matrix.saturating_add(samples / n as u64 * fewer).saturating_add(work)
@@ -305,16 +313,18 @@ impl Setup<'_> {
 
     /// Says on stderr what will be computed, with the effective quantities.
     fn announce(&self, job: &Job) {
-        let Metadata { kind, seed, samples, backend, precision, n, test, .. } = &self.metadata;
-        let test = if *test > 0 { format!(", {test} test samples against them") } else { String::new() };
-        let rows = |tiling: &Tiling| format!("in blocks of {} rows", tiling.rows);
-        eprintln!("{} kernel on {n} training samples of {}{test}", kind.name(), self.data.train.name);
+        let Metadata { kind, seed, samples: networks, backend, precision, n, test, .. } = &self.metadata;
+        let test = if *test > 0 { format!(", {} against them", count(*test, "test sample")) } else { String::new() };
+        let rows = |tiling: &Tiling| format!("in blocks of {}", count(tiling.rows, "row"));
+        let samples = count(*n, "training sample");
+        eprintln!("{} kernel on {samples} of {}{test}", kind.name(), self.data.train.name);
         if let Some(tiling) = &job.limit {
             eprintln!("limit, f64, {}", rows(tiling));
         }
         for ((width, plan), tiling) in self.plans().iter().zip(&job.widths) {
             eprintln!(
-                "width {width}, mean over {samples} networks from seed {seed}, {} on {}, {}; {}",
+                "width {width}, mean over {} from seed {seed}, {} on {}, {}; {}",
+                count(*networks, "network"),
                 precision.name(),
                 backend.name(),
                 rows(tiling),
@@ -366,7 +376,8 @@ impl Setup<'_> {
         if !whole {
             let computed = worker.computed;
             let out = self.places.out.display();
-            let summary = format!("stopped after {computed} of {total} blocks; --resume goes on with {out}\n");
+            let summary =
+                format!("stopped after {computed} of {}; --resume goes on with {out}\n", count(total, "block"));
             return Ok(Finished { results: json!({ "stopped_after_blocks": computed, "blocks": total }), summary });
         }
         let matrices: Vec<&Matrix> = limit.iter().chain(widths.iter().flatten()).collect();
@@ -387,11 +398,21 @@ impl Setup<'_> {
             for matrix in matrices {
                 let values = self.assemble(partial, matrix)?;
                 writer.matrix(&matrix.key, &values).map_err(npz)?;
+                self.warn(matrix, &values);
                 written.push(Written::of(matrix, &values));
             }
             writer.finish().map_err(npz)?;
             Ok(written)
         })
+    }
+
+    /// Says of a network's kernel that nothing can be learned from it. A limit kernel is an error then.
+    fn warn(&self, matrix: &Matrix, values: &Array2<f64>) {
+        let inputs = self.data.train.inputs.view();
+        if let Some(problem) = (!matrix.test).then(|| lifeless(values.diag(), inputs, self.config.precision)).flatten()
+        {
+            eprintln!("warning: {} {problem}", matrix.key);
+        }
     }
 
     /// A matrix from its blocks: the mean over networks, and what is above the diagonal from what is below.
@@ -418,8 +439,9 @@ impl Setup<'_> {
         let mut summary = format!("{} in {seconds:.1} s\n", out.display());
         for matrix in &written {
             let Written { key, shape: [height, width], smallest, largest, trace } = matrix;
-            let trace = trace.map_or(String::new(), |trace| format!(", trace {trace:.6}"));
-            writeln!(summary, "{key}: {height} x {width}, entries from {smallest:.6} to {largest:.6}{trace}")
+            let trace = trace.map_or(String::new(), |trace| format!(", trace {}", decimals(trace, 6)));
+            let [smallest, largest] = [*smallest, *largest].map(|value| decimals(value, 6));
+            writeln!(summary, "{key}: {height} x {width}, entries from {smallest} to {largest}{trace}")
                 .expect("a string takes everything");
         }
         let matrices: Vec<Value> = written.iter().map(|matrix| json!(matrix)).collect();

@@ -7,6 +7,7 @@ use widenet_certify::{
     Threat,
 };
 use widenet_data::Dataset;
+use widenet_machine::is_right;
 
 use super::Scale;
 use super::figure::{Run, figure_a1_run};
@@ -105,7 +106,7 @@ pub fn measure_machine(
     let sample = |i: usize| -> Result<_, CertifyError> { Sample::new(machine, test.inputs.row(i), THREAT) };
     let published = over(model, (0..test.len()).collect(), |i| {
         let sample = sample(i)?;
-        Ok((sample.published(MACHINE_START), sample.value() * test.labels[i] > 0.0))
+        Ok((sample.published(MACHINE_START), is_right(sample.value(), test.labels[i])))
     })?;
     let radii = over(model, evenly_spaced(samples, test.len()), |i| {
         let sample = sample(i)?;
@@ -165,7 +166,7 @@ pub fn measure_network(
     let right = over(&model, starts, |start| {
         let rows = start..test.len().min(start + TOGETHER);
         let values = network.values(test.inputs.slice(s![rows.clone(), ..]));
-        Ok(values.iter().zip(test.labels.slice(s![rows])).filter(|(value, label)| **value * **label > 0.0).count())
+        Ok(values.iter().zip(test.labels.slice(s![rows])).filter(|(value, label)| is_right(**value, **label)).count())
     })?;
     let column = |k: usize| mean(radii.iter().map(|r| r[k]));
     Ok(NetworkRow {

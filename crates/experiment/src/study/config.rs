@@ -8,7 +8,8 @@ use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
 use crate::config::{
-    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, component, defaults, not_negative, positive,
+    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, component, defaults, not_negative, points,
+    positive,
 };
 
 /// Everything that decides what `widenet study` computes. Read from TOML; unknown keys are errors.
@@ -66,7 +67,7 @@ pub struct GapConfig {
     #[serde(default = "five")]
     pub seeds: NonZeroUsize,
     /// About so many records of each run, evenly spaced on a logarithmic axis of steps.
-    #[serde(default = "defaults::points")]
+    #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained.
     pub rows: Vec<RowConfig>,
@@ -111,7 +112,7 @@ pub struct Positive(#[serde(deserialize_with = "positive")] pub f64);
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
     /// About so many records, evenly spaced on a logarithmic axis of steps.
-    #[serde(default = "defaults::points")]
+    #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained, one after the other.
     pub rows: Vec<RowConfig>,
@@ -122,7 +123,7 @@ pub struct ObjectiveConfig {
 #[serde(deny_unknown_fields)]
 pub struct PathKernelConfig {
     /// About so many records, evenly spaced on a logarithmic axis of steps.
-    #[serde(default = "defaults::points")]
+    #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained, one after the other.
     pub rows: Vec<RowConfig>,
@@ -136,7 +137,7 @@ pub struct GeneralisationConfig {
     #[serde(default = "deltas")]
     pub deltas: Vec<f64>,
     /// About so many records, evenly spaced on a logarithmic axis of steps.
-    #[serde(default = "defaults::points")]
+    #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained, once on the labels and once on random ones.
     pub row: RowConfig,

@@ -6,8 +6,9 @@ use indicatif::ProgressBar;
 use ndarray::{Array1, ArrayView2};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use widenet_machine::{Objective, solve};
+use widenet_machine::{Objective, is_right, solve};
 use widenet_model::{Architecture, Network};
+use widenet_store::numbers::{count, decimals};
 use widenet_tangent::{EmpiricalKernel, Kernel};
 
 use super::gap::kernels;
@@ -49,7 +50,7 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
     for network in &networks {
         // The start, the direction, the sum, and one more while they are made.
         let parameters = network.parameter_count();
-        let what = || format!("{parameters} parameters");
+        let what = || count(parameters, "parameter");
         crate::memory::check_weights(setup.config.backend, parameters, 4 * setup.config.precision.bytes(), what)?;
     }
     let folder = setup.folder(places)?;
@@ -94,7 +95,7 @@ fn measure(
     let kernel = max_abs(&(&own.dot(machine) - g_train));
     let (train, test) = (max_abs(&(&f_train - g_train)), max_abs(&(&f_test - g_test)));
     super::finite(0, [train, test, kernel], || format!("the distance of a network of width {width} to the machine"))?;
-    let same = f_test.iter().zip(g_test).filter(|&(f, g)| f * g > 0.0).count();
+    let same = f_test.iter().zip(g_test).filter(|&(&f, &g)| is_right(f, g)).count();
     Ok(Cell {
         width,
         seed,
@@ -131,7 +132,10 @@ fn finish(
         Axis::log("width m"),
         Axis::log("largest |network \u{2212} machine|"),
     )
-    .caption(format!("Means over the seeds, and fitted power laws. The machine's largest output is {output:.3}."));
+    .caption(format!(
+        "Means over the seeds, and fitted power laws. The machine's largest output is {}.",
+        decimals(output, 3)
+    ));
     let mut results = json!({
         "name": setup.config.name, "seed": setup.config.seed, "backend": setup.config.backend.name(),
         "precision": setup.config.precision.name(), "largest_output": output,
@@ -139,13 +143,13 @@ fn finish(
         "samples": { "train": setup.data.train.len(), "test": setup.data.test.len() },
         "row": config.row,
     });
-    let (mut summary, mut table) = (format!("the machine's largest output is {output:.4}\n"), Vec::new());
+    let (mut summary, mut table) = (format!("the machine's largest output is {}\n", decimals(output, 4)), Vec::new());
     for (slot, (key, what, value)) in MEASURES.into_iter().enumerate() {
         let means: Vec<(f64, f64)> = widths.iter().map(|&width| (width as f64, mean(width, &value))).collect();
         let fit = slope(value);
         let label = fit.map_or(what.to_string(), |slope| format!("{what}: {slope}"));
         figure = figure.series(Series::new(label, means.clone()).mark(Mark::LineMarkers).slot(slot));
-        let row: Vec<String> = means.iter().map(|(_, mean)| format!("{mean:.5}")).collect();
+        let row: Vec<String> = means.iter().map(|(_, mean)| decimals(*mean, 5)).collect();
         summary +=
             &format!("{what}: {}{}\n", row.join(", "), fit.map_or(String::new(), |slope| format!("; slope {slope}")));
         let slope_cell = fit.map_or(String::new(), |slope| slope.to_string());
@@ -158,10 +162,10 @@ fn finish(
     let mut report = Report::new(
         format!("From machine to network in one step: {}", setup.config.name),
         format!(
-            "{} training samples of {}, {} networks of every width",
-            setup.data.train.len(),
+            "{} of {}, {} of every width",
+            setup.samples(),
             setup.data.train.name,
-            config.seeds
+            count(config.seeds.get(), "network")
         ),
     );
     report.paragraph(format!(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use widenet_machine::{Decay, Descent, Objective};
 use widenet_model::{Architecture, Network};
+use widenet_store::numbers::{count, decimals, number};
 use widenet_tangent::{LimitKernel, LimitKind};
 
 use super::{GapConfig, RowConfig, Setup, Studied, progress_bar};
@@ -67,12 +68,12 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Studied
     let total = rows.iter().map(|row| row.steps(&setup.config.training)).sum::<usize>();
     let widths: usize = config.widths.iter().map(|width| width.get()).sum();
     eprintln!(
-        "{}: {} rows, widths {}, {} seeds each; {} training samples; {} on {}",
+        "{}: {}, widths {}, {} each; {}; {} on {}",
         setup.config.name,
-        rows.len(),
+        count(rows.len(), "row"),
         config.widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        config.seeds,
-        setup.data.train.len(),
+        count(config.seeds.get(), "seed"),
+        setup.samples(),
         setup.config.precision.name(),
         setup.config.backend.name()
     );
@@ -126,7 +127,7 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
     for network in &networks {
         let (parameters, config) = (network.parameter_count(), setup.config);
-        let what = || format!("{parameters} parameters");
+        let what = || count(parameters, "parameter");
         crate::memory::check_weights(config.backend, parameters, 5 * config.precision.bytes(), what)?;
     }
     Ok(networks)
@@ -287,7 +288,8 @@ fn finish(setup: &Setup, config: &GapConfig, folder: RunFolder, rows: &[Row]) ->
         writeln!(summary, "{}", row.config.name).expect("a string takes everything");
         for (_, what, value) in MEASURES {
             let means = row.means(value);
-            let values: Vec<String> = means.iter().map(|(width, value)| format!("{width}: {value:.4}")).collect();
+            let values: Vec<String> =
+                means.iter().map(|(width, value)| format!("{width}: {}", decimals(*value, 4))).collect();
             let slope = row.slope(value).map_or(String::new(), |slope| format!("; slope {slope}"));
             writeln!(summary, "  {what}: {}{slope}", values.join(", ")).expect("a string takes everything");
         }
@@ -375,10 +377,10 @@ fn courses(rows: &[Row]) -> String {
 fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Error> {
     let n = setup.data.train.len();
     let subtitle = format!(
-        "{} training samples of {}, {} networks of every width, {}",
-        n,
+        "{} of {}, {} of every width, {}",
+        setup.samples(),
         setup.data.train.name,
-        config.seeds,
+        count(config.seeds.get(), "network"),
         setup.config.precision.name()
     );
     let mut report = Report::new(format!("Gap between networks and machines: {}", setup.config.name), subtitle);
@@ -406,12 +408,11 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
     if config.widths.len() > 1 {
         report.figure(figure);
     }
-    let number = |value: f64| format!("{value:.4}");
     let mut table = Vec::new();
     for row in rows {
         for (_, what, value) in MEASURES {
             let mut cells = vec![row.config.name.clone(), what.to_string()];
-            cells.extend(row.means(value).into_iter().map(|(_, mean)| number(mean)));
+            cells.extend(row.means(value).into_iter().map(|(_, mean)| decimals(mean, 4)));
             cells.push(row.slope(value).map_or(String::new(), |slope| slope.to_string()));
             table.push(cells);
         }
@@ -451,7 +452,7 @@ fn report(setup: &Setup, config: &GapConfig, rows: &[Row]) -> Result<Report, Err
         report.key_values([
             ("objective", format!("{} loss, {}", loss.name(), Objective::new(*lambda_mean, n)?)),
             ("regulariser of the network", regulariser.name().to_string()),
-            ("learning rate (mean of losses)", row.config.learning_rate(&setup.config.training).to_string()),
+            ("learning rate (mean of losses)", number(row.config.learning_rate(&setup.config.training))),
             ("steps", row.config.steps(&setup.config.training).to_string()),
         ]);
         let mut figure = Figure::new(

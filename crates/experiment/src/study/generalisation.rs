@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use widenet_machine::{Decay, Descent, Objective, PathKernel, RiskBound};
 use widenet_model::{Network, Purpose, stream};
+use widenet_store::numbers::decimals;
 use widenet_tangent::Kernel;
 
 use super::gap::{effective_lambda, kernels};
@@ -93,12 +94,12 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
         for (who, side) in [("network", &last.network), ("machine", &last.machine)] {
             let bounds = config.deltas.iter().enumerate();
             let bounds: Vec<String> =
-                bounds.map(|(index, delta)| format!("{:.3} (delta {delta})", side.bound(index))).collect();
+                bounds.map(|(index, delta)| format!("{} (delta {delta})", decimals(side.bound(index), 3))).collect();
             summary += &format!(
-                "{}, {who}: train risk {:.4}, test risk {:.4}, bound {}\n",
+                "{}, {who}: train risk {}, test risk {}, bound {}\n",
                 name.replace('_', " "),
-                side.train_risk,
-                side.test_risk,
+                decimals(side.train_risk, 4),
+                decimals(side.test_risk, 4),
                 bounds.join(", ")
             );
         }
@@ -186,10 +187,9 @@ fn risk(outputs: &Array1<f64>, labels: &Array1<f64>) -> f64 {
 }
 
 fn report(setup: &Setup, config: &GeneralisationConfig, real: &Course, random: &Course) -> Result<Report, Error> {
-    let n = setup.data.train.len();
     let mut report = Report::new(
         format!("The generalisation bound along training: {}", setup.config.name),
-        format!("{n} training samples of {}, {}", setup.data.train.name, setup.config.precision.name()),
+        format!("{} of {}, {}", setup.samples(), setup.data.train.name, setup.config.precision.name()),
     );
     report.paragraph(
         "With probability at least 1 \u{2212} \u{3b4}: risk \u{2264} ramp risk on the training samples + 2 B \
@@ -228,8 +228,8 @@ fn report(setup: &Setup, config: &GeneralisationConfig, real: &Course, random: &
         let last = course.points.last().expect("the last step is recorded");
         for (who, side) in [("network", &last.network), ("machine", &last.machine)] {
             let mut row = vec![format!("{name}, {who}")];
-            row.extend([side.train_risk, side.test_risk, side.empirical, side.complexity].map(|v| format!("{v:.4}")));
-            row.extend((0..config.deltas.len()).map(|delta| format!("{:.4}", side.bound(delta))));
+            row.extend([side.train_risk, side.test_risk, side.empirical, side.complexity].map(|v| decimals(v, 4)));
+            row.extend((0..config.deltas.len()).map(|delta| decimals(side.bound(delta), 4)));
             rows.push(row);
         }
     }

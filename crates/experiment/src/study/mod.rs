@@ -13,6 +13,7 @@ use serde_json::Value;
 use widenet_data::Split;
 use widenet_machine::{Decay, Descent, Objective, check_labels};
 use widenet_model::{Architecture, Network, Node, Shape};
+use widenet_store::numbers::count;
 
 use crate::config::KernelName;
 use crate::data_source;
@@ -51,8 +52,8 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
     if architecture.output_size() != 1 {
         return Err(Error::Setting(format!(
-            "architecture: {} outputs, but two classes are learned with one",
-            architecture.output_size()
+            "architecture: {}, but two classes are learned with one",
+            count(architecture.output_size(), "output")
         )));
     }
     let setup = Setup { config, data, architecture, device };
@@ -76,6 +77,11 @@ struct Setup<'a> {
 }
 
 impl Setup<'_> {
+    /// How many samples are trained on, in words.
+    fn samples(&self) -> String {
+        count(self.data.train.len(), "training sample")
+    }
+
     /// Makes the run folder.
     fn folder(&self, places: &Places) -> Result<RunFolder, Error> {
         let configuration = crate::config::to_toml(self.config);

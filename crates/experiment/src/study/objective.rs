@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use widenet_machine::{Decay, Descent, GradientFlow, Loss, Objective, solve};
 use widenet_model::{Network, to_host};
+use widenet_store::numbers::decimals;
 
 use super::gap::kernels;
 use super::{ObjectiveConfig, RowConfig, Setup, Studied, progress_bar};
@@ -62,7 +63,7 @@ impl Found {
         let first = self.points.iter().find(|point| point.machine > point.rate * (1.0 + ABOVE));
         let flow = match self.largest_ratio(|point| point.flow) {
             ratio if ratio <= 1.0 + ABOVE => "The flow stays below e^(\u{2212}2\u{3bb}t)".to_string(),
-            ratio => format!("The flow is up to {ratio:.3} times e^(\u{2212}2\u{3bb}t)"),
+            ratio => format!("The flow is up to {} times e^(\u{2212}2\u{3bb}t)", decimals(ratio, 3)),
         };
         let steps = match first {
             None => "so does the machine in steps.".to_string(),
@@ -110,14 +111,14 @@ pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<S
     for (row, found) in rows() {
         let Point { machine, flow, network, rate, .. } = found.last();
         summary += &format!(
-            "{}: optimum {:.6} (relative duality gap {:.0e}); distance to it at the end {machine:.2e} of the start's \
-             (flow {flow:.2e}, network {network:.2e}), e^(-2 lambda t) = {rate:.2e}; largest ratio over the run {:.3} \
-             (flow {:.3})\n",
+            "{}: optimum {} (relative duality gap {:.0e}); distance to it at the end {machine:.2e} of the start's \
+             (flow {flow:.2e}, network {network:.2e}), e^(-2 lambda t) = {rate:.2e}; largest ratio over the run {} \
+             (flow {})\n",
             row.name,
-            found.optimum,
+            decimals(found.optimum, 6),
             found.gap,
-            found.largest_ratio(|p| p.machine),
-            found.largest_ratio(|p| p.flow),
+            decimals(found.largest_ratio(|p| p.machine), 3),
+            decimals(found.largest_ratio(|p| p.flow), 3),
         );
     }
     super::finish(folder, results, summary, report)
@@ -211,7 +212,7 @@ fn report(setup: &Setup, config: &ObjectiveConfig, found: &[Found]) -> Report {
     let width = setup.architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
     let mut report = Report::new(
         format!("How fast the objective approaches its optimum: {}", setup.config.name),
-        format!("{} training samples of {}, network of {width}", setup.data.train.len(), setup.data.train.name),
+        format!("{} of {}, network of {width}", setup.samples(), setup.data.train.name),
     );
     report.paragraph(
         "The objective \u{3bb}/2 |\u{3b2}|\u{b2} + \u{3a3} l is \u{3bb}-strongly convex, so that gradient flow comes \
@@ -243,10 +244,10 @@ fn report(setup: &Setup, config: &ObjectiveConfig, found: &[Found]) -> Report {
         let Point { machine, flow, network, rate, .. } = found.last();
         let numbers = [found.gap, *machine, *flow, *network, *rate].map(|value| format!("{value:.2e}"));
         [
-            vec![row.name.clone(), format!("{:.6}", found.optimum)],
+            vec![row.name.clone(), decimals(found.optimum, 6)],
             numbers.to_vec(),
             [found.largest_ratio(|p| p.machine), found.largest_ratio(|p| p.flow)]
-                .map(|ratio| format!("{ratio:.3}"))
+                .map(|ratio| decimals(ratio, 3))
                 .to_vec(),
         ]
         .concat()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use widenet_machine::{Objective, PathKernel};
 use widenet_model::{Network, to_host};
+use widenet_store::numbers::{count, decimals};
 use widenet_tangent::{Kernel, TangentFeatures};
 
 use super::gap::effective_lambda;
@@ -83,13 +84,13 @@ pub fn run(setup: &Setup, config: &PathKernelConfig, places: &Places) -> Result<
     for (row, found) in config.rows.iter().zip(&found) {
         let last = found.last();
         summary += &format!(
-            "{}: reconstruction error {:.2e} on training and {:.2e} on test samples (outputs up to {:.3}), {} sign \
-             changes, asymmetry {}, smallest eigenvalue {:.2e} of largest {:.2e}, defect {:.2e}\n",
+            "{}: reconstruction error {:.2e} on training and {:.2e} on test samples (outputs up to {}), {}, \
+             asymmetry {}, smallest eigenvalue {:.2e} of largest {:.2e}, defect {:.2e}\n",
             row.name,
             last.train,
             last.test,
-            found.output,
-            found.sign_changes,
+            decimals(found.output, 3),
+            count(found.sign_changes, "sign change"),
             told(found.asymmetry.unwrap_or(f64::NAN), |share| format!("{share:.2e}")),
             found.smallest_eigenvalue,
             found.largest_eigenvalue,
@@ -201,11 +202,10 @@ fn shares(rows: &[RowConfig], found: &[Found]) -> String {
 }
 
 fn report(setup: &Setup, config: &PathKernelConfig, found: &[Found]) -> Result<Report, Error> {
-    let n = setup.data.train.len();
     let width = setup.architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
     let mut report = Report::new(
         format!("A trained network as a kernel machine: {}", setup.config.name),
-        format!("{n} training samples of {}, {width}, {}", setup.data.train.name, setup.config.precision.name()),
+        format!("{} of {}, {width}, {}", setup.samples(), setup.data.train.name, setup.config.precision.name()),
     );
     report.paragraph(
         "Theorem 4.1: a network of any width trained by gradient descent is a kernel machine with the path kernel \
@@ -238,7 +238,7 @@ fn report(setup: &Setup, config: &PathKernelConfig, found: &[Found]) -> Result<R
             format!("{:.2e}", last.train),
             format!("{:.2e}", last.test),
             format!("{:.2e}", last.train_signed),
-            format!("{:.3}", found.output),
+            decimals(found.output, 3),
             found.sign_changes.to_string(),
             told(found.asymmetry.unwrap_or(f64::NAN), |share| format!("{share:.2e}")),
             told(found.smallest_eigenvalue / found.largest_eigenvalue, |share| format!("{share:.2e}")),

@@ -5,6 +5,7 @@ use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 use widenet_model::Network;
 use widenet_store::arrays::{read_npy, write_npy};
+use widenet_store::numbers::count;
 
 use crate::error::Error;
 use crate::run_folder::RunFolder;
@@ -69,7 +70,11 @@ impl Checkpoint {
         let state: State = toml_edit::de::from_str(&String::from_utf8_lossy(&state))
             .map_err(|error: toml_edit::de::Error| Error::file(&file, error.message()))?;
         if state.coefficients.len() != samples {
-            let problem = format!("has {} coefficients for {samples} training samples", state.coefficients.len());
+            let problem = format!(
+                "has {} for {}",
+                count(state.coefficients.len(), "coefficient"),
+                count(samples, "training sample")
+            );
             return Err(Error::file(file, problem));
         }
         let (Some(weights), file) = part(WEIGHTS) else { return Ok(None) };
@@ -80,7 +85,10 @@ impl Checkpoint {
         };
         let coordinates: Option<Array2<f64>> = coordinates.map(read).transpose()?;
         if let Some(values) = coordinates.as_ref().filter(|values| values.nrows() != samples) {
-            return Err(Error::file(file, format!("has {} rows for {samples} training samples", values.nrows())));
+            return Err(Error::file(
+                file,
+                format!("has {} for {}", count(values.nrows(), "row"), count(samples, "training sample")),
+            ));
         }
         let coefficients = Array1::from_vec(state.coefficients);
         let State { step, linearised, records, .. } = state;

@@ -4,12 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use widenet_data::Split;
-use widenet_model::Architecture;
+use widenet_model::{Architecture, Precision};
+use widenet_store::numbers::count;
 
 use crate::config::{Config, KernelName, Parameters};
 use crate::error::Error;
 use crate::gram_file::{GramFile, test_key};
-use crate::kernel::KernelKind;
+use crate::kernel::{KernelKind, check_alive};
 use crate::train::Kernels;
 
 /// Reads the kernel that `machine.kernel` names: `limit`, or `width_m` with the network's width, of this network alone.
@@ -46,9 +47,11 @@ pub fn load(path: &Path, config: &Config, architecture: &Architecture, data: &Sp
     let one = (config.seed, 1);
     if config.machine.kernel == KernelName::Empirical && (metadata.seed, metadata.samples) != one {
         let (seed, samples) = (metadata.seed, metadata.samples);
-        let found = format!("the kernel of {samples} networks from seed {seed}");
+        let found = format!("the kernel of {} from seed {seed}", count(samples, "network"));
         return Err(other(format!("{found}, not of the one with seed {}", config.seed)));
     }
+    let whose = format!("machine.gram: {key} of {}", path.display());
+    check_alive(&whose, train.diag(), data.train.inputs.view(), Precision::F64)?;
     Ok(Kernels { train, test })
 }
 

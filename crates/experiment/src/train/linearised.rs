@@ -13,7 +13,7 @@ use widenet_tangent::{EmpiricalKernel, EmpiricalKind};
 use crate::config::Regulariser;
 use crate::error::Error;
 use crate::train::network::Rule;
-use crate::train::{Kernels, own_kernel};
+use crate::train::{Kernels, own_kernels};
 
 /// What the linearised network needs of the network at initialisation.
 pub struct Tangent {
@@ -46,7 +46,7 @@ impl Tangent {
     ) -> Result<Self, Error> {
         let kernel = match kernel {
             Some(kernel) => kernel,
-            None => Arc::new(Kernels::of(&own_kernel(network, rule.parameters), data)?),
+            None => Arc::new(own_kernels(network, rule.parameters, data)?),
         };
         let last = match rule.regulariser {
             Regulariser::LastLayer => Some(Last::new(network, data)?),

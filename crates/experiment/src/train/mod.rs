@@ -21,11 +21,13 @@ use ndarray::{Array2, s};
 use widenet_data::Split;
 use widenet_machine::{Descent, Objective, check_gram, check_labels, solve};
 use widenet_model::{Architecture, Network, Shape};
+use widenet_store::numbers::{count, decimals, number};
 use widenet_tangent::{EmpiricalKernel, EmpiricalKind, Kernel, KernelError, LimitKernel, LimitKind};
 
 use crate::config::{Config, KernelName, Parameters, Regulariser, Start};
 use crate::data_source;
 use crate::error::Error;
+use crate::kernel::{check_alive, check_images};
 use crate::run_folder::{self, Early, Existing, RunFolder, finished_with};
 use crate::signals;
 use batches::Batches;
@@ -98,8 +100,8 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
     if architecture.output_size() != 1 {
         return Err(Error::Setting(format!(
-            "architecture: {} outputs, but two classes are learned with one",
-            architecture.output_size()
+            "architecture: {}, but two classes are learned with one",
+            count(architecture.output_size(), "output")
         )));
     }
     if (config.training.start, config.training.parameters) == (Start::Machine, Parameters::LastLayer) {
@@ -116,6 +118,9 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     };
     let saved =
         config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
+    if let (Some(limit), None) = (&limit, &saved) {
+        check_images(limit, &[&data.train, &data.test])?;
+    }
 
     let _job = signals::Job::resumable();
     let folder = RunFolder::create(&places.run, places.existing, &config.to_toml(), Early::Kept)?;
@@ -142,10 +147,10 @@ impl Run<'_> {
         let width = architecture.width().map_or("no hidden layer".into(), |m| format!("width {m}"));
         let batch = self.batch().map_or("full batch".into(), |size| format!("batches of {size}"));
         eprintln!(
-            "{}: {} training and {} test samples of {}; network of {width}, seed {}, {} on {}",
+            "{}: {} training and {} of {}; network of {width}, seed {}, {} on {}",
             config.name,
             data.train.len(),
-            data.test.len(),
+            count(data.test.len(), "test sample"),
             data.train.name,
             config.seed,
             config.precision.name(),
@@ -158,9 +163,9 @@ impl Run<'_> {
             config.machine.kernel.name()
         );
         eprintln!(
-            "{} steps, {batch}, learning rate {} (mean of losses) = {:.4e} (sum of losses)",
-            config.training.steps,
-            config.training.learning_rate,
+            "{}, {batch}, learning rate {} (mean of losses) = {:.4e} (sum of losses)",
+            count(config.training.steps.get(), "step"),
+            number(config.training.learning_rate),
             config.training.learning_rate / objective.samples() as f64
         );
         if let Some(warning) = self.mismatch() {
@@ -209,7 +214,7 @@ impl Run<'_> {
         let kernels = Arc::new(match (saved, &limit) {
             (Some(kernels), _) => kernels,
             (None, Some(limit)) => Kernels::of(limit, data)?,
-            (None, None) => Kernels::of(&own_kernel(&initial, config.training.parameters), data)?,
+            (None, None) => own_kernels(&initial, config.training.parameters, data)?,
         });
         check_gram(kernels.train.view(), data.train.labels.view())?;
         let (network, coefficients, linearised) = match config.training.start {
@@ -259,8 +264,10 @@ impl Run<'_> {
                 let record = observer.record(step, &network.network(), &machine, linearised.as_ref())?;
                 diverged = record.divergence().map(|found| (step, found));
                 progress.set_message(format!(
-                    "loss {:.4}, machine {:.4}, gap {:.4}",
-                    record.network.train_loss, record.machine.train_loss, record.gap.train_max
+                    "loss {}, machine {}, gap {}",
+                    decimals(record.network.train_loss, 4),
+                    decimals(record.machine.train_loss, 4),
+                    decimals(record.gap.train_max, 4)
                 ));
                 if diverged.is_some() {
                     break;
@@ -339,6 +346,13 @@ pub(crate) fn own_kernel(network: &Network, parameters: Parameters) -> Empirical
         Parameters::LastLayer => EmpiricalKind::LastLayer,
     };
     EmpiricalKernel::of_kind(network, kind)
+}
+
+/// [`own_kernel`] on the data, if anything can be learned from it.
+pub(crate) fn own_kernels(network: &Network, parameters: Parameters, data: &Split) -> Result<Kernels, Error> {
+    let kernels = Kernels::of(&own_kernel(network, parameters), data)?;
+    check_alive("the network's kernel", kernels.train.diag(), data.train.inputs.view(), network.precision())?;
+    Ok(kernels)
 }
 
 /// A kernel on the data.
@@ -454,7 +468,10 @@ fn check_memory(config: &Config, architecture: &Architecture, data: &Split) -> R
         (true, kernel, _) => u64::from(kernel != KernelName::Empirical),
     };
     let needed = |n: u64| weights.saturating_add((kernels * 8 * n).saturating_mul(n + test));
-    let what = || format!("training {} parameters on {n} samples", architecture.parameter_count());
+    let what = || {
+        let parameters = count(architecture.parameter_count(), "parameter");
+        format!("training {parameters} on {}", count(n as usize, "sample"))
+    };
     let fits = |free| match crate::memory::largest(n as usize, free, needed) {
         Some(n) => Some(format!("--set data.train={n} would fit")),
         None => Some("a narrower architecture would fit".into()),

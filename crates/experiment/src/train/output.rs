@@ -7,11 +7,11 @@ use ndarray::ArrayView1;
 use serde_json::{Value, json};
 use widenet_machine::SavedMachine;
 use widenet_model::Network;
+use widenet_store::numbers::{count, decimals, number};
 
 use crate::config::{Config, KernelName, Start};
 use crate::error::Error;
 use crate::gram_file::hash;
-use crate::judgement::percent;
 use crate::machine_kernel::MachineKernel;
 use crate::run_folder::{RunFolder, write_json};
 use crate::train::record::{Gap, Record, Scores};
@@ -133,22 +133,22 @@ pub fn write_dynamics(folder: &RunFolder, config: &Config, records: &[Record]) -
     }
     csv.write_record(&header).map_err(failed)?;
     for record in records {
-        let mut row = vec![record.step.to_string(), time(config, record.step).to_string()];
+        let mut row = vec![record.step.to_string(), number(time(config, record.step))];
         for scores in [&record.network, &record.machine] {
             let values = [scores.train_loss, scores.test_loss, scores.train_accuracy, scores.test_accuracy];
-            row.extend(values.map(|value| value.to_string()));
+            row.extend(values.map(number));
         }
         let gaps = |gap: &Gap| [gap.train_max, gap.train_rms, gap.test_max, gap.test_rms];
-        row.extend(gaps(&record.gap).map(|value| value.to_string()));
+        row.extend(gaps(&record.gap).map(number));
         if let Some(linearised) = &record.linearised {
-            row.extend(gaps(&linearised.to_network).map(|value| value.to_string()));
-            row.extend(gaps(&linearised.to_machine).map(|value| value.to_string()));
+            row.extend(gaps(&linearised.to_network).map(number));
+            row.extend(gaps(&linearised.to_machine).map(number));
             let Scores { train_loss, test_loss, .. } = linearised.scores;
-            row.extend([train_loss, test_loss].map(|value| value.to_string()));
+            row.extend([train_loss, test_loss].map(number));
         }
-        row.push(record.output_train_max_abs.to_string());
-        row.push(record.kernel_change.map_or(String::new(), |value| value.to_string()));
-        row.extend(record.probes.iter().flatten().map(|value| value.to_string()));
+        row.push(number(record.output_train_max_abs));
+        row.push(record.kernel_change.map_or(String::new(), number));
+        row.extend(record.probes.iter().flatten().copied().map(number));
         csv.write_record(&row).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(folder.path().join("dynamics.csv"), error))?;
@@ -163,38 +163,34 @@ fn summary(run: &Run, records: &[Record]) -> String {
     let mut row = |name: &str, a: String, b: String| {
         writeln!(text, "{name:<24}{a:>12}{b:>12}").expect("a string takes everything");
     };
-    row(&format!("after {} steps", last.step), "network".into(), "machine".into());
+    row(&format!("after {}", count(last.step, "step")), "network".into(), "machine".into());
     row("test accuracy", hundredths(network.test_accuracy), hundredths(machine.test_accuracy));
     row("train accuracy", hundredths(network.train_accuracy), hundredths(machine.train_accuracy));
-    row("train loss", format!("{:.5}", network.train_loss), format!("{:.5}", machine.train_loss));
-    row("test loss", format!("{:.5}", network.test_loss), format!("{:.5}", machine.test_loss));
+    row("train loss", decimals(network.train_loss, 5), decimals(machine.train_loss, 5));
+    row("test loss", decimals(network.test_loss, 5), decimals(machine.test_loss, 5));
     if let (Start::Machine, Some(first)) = (run.config.training.start, records.first()) {
         writeln!(
             text,
-            "started at the machine's solution, {:.4} from it on the training points and {:.4} on the test points",
-            first.gap.train_max, first.gap.test_max
+            "started at the machine's solution, {} from it on the training points and {} on the test points",
+            decimals(first.gap.train_max, 4),
+            decimals(first.gap.test_max, 4)
         )
         .expect("a string takes everything");
     }
-    writeln!(
-        text,
-        "largest |network - machine| on the training points: {:.4}, {} of the largest |output| {:.3}: {}",
-        last.gap.train_max,
-        percent(last.gap.train_max, last.output_train_max_abs),
-        last.output_train_max_abs,
-        pictures::follows(last)
-    )
-    .expect("a string takes everything");
+    writeln!(text, "largest |network - machine| on the training points: {}", pictures::gap(last))
+        .expect("a string takes everything");
     if let Some(linearised) = &last.linearised {
         writeln!(
             text,
-            "of which network to linearised network {:.4}, and linearised network to machine {:.4}",
-            linearised.to_network.train_max, linearised.to_machine.train_max
+            "of which network to linearised network {}, and linearised network to machine {}",
+            decimals(linearised.to_network.train_max, 4),
+            decimals(linearised.to_machine.train_max, 4)
         )
         .expect("a string takes everything");
     }
     if let Some(change) = last.kernel_change {
-        writeln!(text, "relative change of the tangent kernel: {change:.4}").expect("a string takes everything");
+        writeln!(text, "relative change of the tangent kernel: {}", decimals(change, 4))
+            .expect("a string takes everything");
     }
     writeln!(text, "report: {}", run.folder.place().join("report.html").display()).expect("a string takes everything");
     text

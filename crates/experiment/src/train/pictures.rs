@@ -1,7 +1,9 @@
 //! The plots of a run, and the report that shows them.
 
+use widenet_store::numbers::{count, decimals, number};
+
 use crate::error::Error;
-use crate::judgement::{Closeness, percent, told};
+use crate::judgement::{Closeness, course, follows, percent, told};
 use crate::plot::{Axis, Figure, Mark, Series};
 use crate::report::{Block, Report};
 use crate::train::record::{LinearisedRecord, Record, Scores};
@@ -37,7 +39,7 @@ fn figures(run: &Run, records: &[Record]) -> Vec<Figure> {
     }
 
     let gap = Figure::new("gap", "Gap between network and machine", steps(), Axis::log("|network \u{2212} machine|"))
-        .caption(at_the_end(records))
+        .caption(at_the_end(records, run.mismatch().is_none()))
         .series(Series::new("train, largest", over_steps(&|record| record.gap.train_max)).slot(0))
         .series(Series::new("train, root mean square", over_steps(&|record| record.gap.train_rms)).slot(1))
         .series(Series::new("test, largest", over_steps(&|record| record.gap.test_max)).mark(Mark::Dashed).slot(0))
@@ -98,35 +100,31 @@ fn largest(records: &[Record], value: impl Fn(&Record) -> f64) -> f64 {
     crate::train::max_abs(&records.iter().map(value).collect::<Vec<_>>())
 }
 
-/// Whether the network follows its machine at a record: by the gap as a share of its own largest output.
-pub fn follows(record: &Record) -> &'static str {
-    Closeness::of(record.gap.train_max, record.output_train_max_abs).choose(
-        "the network follows its machine",
-        "the network follows its machine roughly",
-        "the network does not follow its machine",
-    )
+/// The largest gap of a record, and what it says.
+pub fn gap(record: &Record) -> String {
+    let (gap, output) = (record.gap.train_max, record.output_train_max_abs);
+    let beside = match output {
+        0.0 => "where all outputs of the network are 0".into(),
+        _ => format!("{} of the network's largest output, {}", percent(gap, output), decimals(output, 3)),
+    };
+    format!("{}, {beside}: {}", decimals(gap, 4), follows(output, gap))
 }
 
 fn on_probes(records: &[Record]) -> String {
     let probes = || records.iter().flat_map(|record| &record.probes);
     let far = probes().map(|[machine, network]| (machine - network).abs()).fold(0.0, f64::max);
     let size = probes().flatten().map(|output| output.abs()).fold(0.0, f64::max);
-    format!(
-        "Lines: the machine; markers: the network; one colour per test image. They are at most {} of the largest output \
-         apart, over all records.",
-        percent(far, size)
-    )
+    let distance = match size {
+        0.0 => "All of them are 0".into(),
+        _ => format!("They are at most {} of the largest output apart, over all records", percent(far, size)),
+    };
+    format!("Lines: the machine; markers: the network; one colour per test image. {distance}.")
 }
 
-fn at_the_end(records: &[Record]) -> String {
-    let last = last(records);
-    format!(
-        "At the end the largest gap on the training images is {} of the network's largest output there, {:.3}: {}. In \
-         theory it vanishes as the width grows.",
-        percent(last.gap.train_max, last.output_train_max_abs),
-        last.output_train_max_abs,
-        follows(last)
-    )
+/// `matched`: the machine's kernel is that of the parameters that are trained.
+fn at_the_end(records: &[Record], matched: bool) -> String {
+    let theory = if matched { " In theory it vanishes as the width grows." } else { "" };
+    format!("At the end the largest gap on the training images is {}.{theory}", gap(last(records)))
 }
 
 fn parts(records: &[Record]) -> String {
@@ -135,8 +133,8 @@ fn parts(records: &[Record]) -> String {
     format!(
         "The linearised network stands between the two. It leaves the network as the network's kernel changes ({} at the \
          end), and the machine because a finite network's kernel is not the machine's ({}).",
-        told(to_network, |far| format!("{far:.4}")),
-        told(to_machine, |far| format!("{far:.4}"))
+        told(to_network, |far| decimals(far, 4)),
+        told(to_machine, |far| decimals(far, 4))
     )
 }
 
@@ -148,9 +146,9 @@ fn descent(records: &[Record]) -> String {
         (Closeness::of(far, start), percent(far, start))
     };
     let ((closeness, train), (_, test)) = (apart(|scores| scores.train_loss), apart(|scores| scores.test_loss));
-    let course = |who: &str, from: &Scores, to: &Scores| {
-        let word = if to.train_loss < from.train_loss { "falls" } else { "does not fall" };
-        format!("the {who}'s {word} ({:.4} to {:.4})", from.train_loss, to.train_loss)
+    let whose = |who: &str, from: &Scores, to: &Scores| {
+        let word = course(from.train_loss, to.train_loss);
+        format!("the {who}'s {word} ({} to {})", decimals(from.train_loss, 4), decimals(to.train_loss, 4))
     };
     format!(
         "{}: at most {train} of the first loss apart on training images, {test} on test images. On training images {}, {}.",
@@ -159,8 +157,8 @@ fn descent(records: &[Record]) -> String {
             "Both losses take about the same course",
             "The losses part"
         ),
-        course("network", &first.network, &last.network),
-        course("machine", &first.machine, &last.machine)
+        whose("network", &first.network, &last.network),
+        whose("machine", &first.machine, &last.machine)
     )
 }
 
@@ -192,7 +190,7 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
     let last = last(records);
     let Run { config, objective, data, architecture, .. } = run;
     let hundredths = |value: f64| format!("{:.2} %", 100.0 * value);
-    let loss = |value: f64| format!("{value:.5}");
+    let loss = |value: f64| decimals(value, 5);
     let kernel = match config.machine.kernel {
         crate::config::KernelName::Limit => "the network's tangent kernel at infinite width, in closed form",
         crate::config::KernelName::Nngp => "the covariance of the network's outputs at infinite width, in closed form",
@@ -200,14 +198,11 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
     };
     let mut blocks = vec![
         Block::Paragraph(format!(
-            "A finite network and a kernel machine were trained on the same {} images with the same loss, step by step. \
-             The machine's kernel is {kernel}. After {} steps their outputs on the training images differ by at most \
-             {:.4}, which is {} of the network's largest output: {}.",
-            data.train.len(),
-            last.step,
-            last.gap.train_max,
-            percent(last.gap.train_max, last.output_train_max_abs),
-            follows(last)
+            "A finite network and a kernel machine were trained on the same {} with the same loss, step by step. \
+             The machine's kernel is {kernel}. After {} their outputs on the training images differ by at most {}.",
+            count(data.train.len(), "image"),
+            count(last.step, "step"),
+            gap(last)
         )),
         Block::Table {
             header: ["", "network", "machine"].map(String::from).to_vec(),
@@ -224,7 +219,10 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
     let pair = |key: &str, value: String| (key.to_string(), value);
     blocks.push(Block::Heading("Conventions".into()));
     blocks.push(Block::KeyValues(vec![
-        pair("data", format!("{}, {} training and {} test images", data.train.name, data.train.len(), data.test.len())),
+        pair("data", {
+            let test = count(data.test.len(), "test image");
+            format!("{}, {} training and {test}", data.train.name, data.train.len())
+        }),
         pair("network width", architecture.width().map_or("no hidden layer".into(), |m| m.to_string())),
         pair("objective of the machine", format!("{} loss, {objective}", config.objective.loss.name())),
         pair("regulariser of the network", config.objective.regulariser.name().into()),
@@ -232,11 +230,11 @@ fn report(run: &Run, records: &[Record], figures: Vec<Figure>) -> Report {
             "learning rate",
             format!(
                 "{} (mean of losses), {:.3e} (sum of losses)",
-                config.training.learning_rate,
+                number(config.training.learning_rate),
                 config.training.learning_rate / objective.samples() as f64
             ),
         ),
-        pair("steps", format!("{}, time {}", last.step, time(config, last.step))),
+        pair("steps", format!("{}, time {}", last.step, number(time(config, last.step)))),
         pair("batch", run.batch().map_or("all samples".into(), |size| size.to_string())),
         pair("outputs", "centred: the network's output minus its output at initialisation".into()),
         pair("seed", config.seed.to_string()),
@@ -283,7 +281,14 @@ mod tests {
     #[test]
     fn a_good_run_is_said_to_be_one() {
         let good = run([1.0, 0.2], [1.0, 0.21], 0.02, 1.5);
-        assert!(at_the_end(&good).contains("1.3 % of the network's largest output there, 1.500: the network follows"));
+        let end = at_the_end(&good, true);
+        assert!(
+            end.contains("0.0200, 1.3 % of the network's largest output, 1.500: the network follows its machine."),
+            "{end}"
+        );
+        assert!(
+            end.ends_with("In theory it vanishes as the width grows.") && !at_the_end(&good, false).contains("theory")
+        );
         let descent = descent(&good);
         assert!(descent.starts_with("Both losses take the same course: at most 1.0 %"), "{descent}");
         assert!(descent.contains("the network's falls (1.0000 to 0.2000), the machine's falls"), "{descent}");
@@ -293,8 +298,9 @@ mod tests {
     #[test]
     fn a_bad_run_gets_no_good_sentence() {
         let bad = run([1.0, 40.0], [1.0, 0.5], 12.0, 1.03);
-        assert!(at_the_end(&bad).contains("1165.0 % of the network's largest output"), "{}", at_the_end(&bad));
-        assert!(at_the_end(&bad).contains("the network does not follow its machine"));
+        let end = at_the_end(&bad, true);
+        assert!(end.contains("1165.0 % of the network's largest output"), "{end}");
+        assert!(end.contains("the network does not follow its machine"), "{end}");
         let descent = descent(&bad);
         assert!(descent.starts_with("The losses part: at most 3950.0 %"), "{descent}");
         assert!(descent.contains("the network's does not fall (1.0000 to 40.0000), the machine's falls"), "{descent}");
@@ -303,6 +309,23 @@ mod tests {
         assert!(on_probes(&bad).contains("100.0 % of the largest output"), "{}", on_probes(&bad));
         // A network that does not move at all beside a machine that does.
         let still = run([1.0, 1.0], [1.0, 0.1], 0.9, 0.0);
-        assert!(follows(last(&still)).contains("does not follow") && !at_the_end(&still).contains("NaN"));
+        let end = at_the_end(&still, true);
+        assert!(end.contains("0.9000, where all outputs of the network are 0: the network has not moved"), "{end}");
+    }
+
+    /// A learning rate of 1e-9: neither moves, which is no agreement.
+    #[test]
+    fn a_run_in_which_nothing_moves_gets_no_good_sentence() {
+        for (gap, output) in [(0.0, 0.0), (1e-11, 2e-9)] {
+            let still = run([1.0, 1.0 - output], [1.0, 1.0 - output], gap, output);
+            let (end, descent) = (at_the_end(&still, true), descent(&still));
+            assert!(end.contains("neither has moved") && !end.contains("the network follows"), "{end}");
+            assert!(descent.contains("the network's stays (1.0000 to 1.0000), the machine's stays"), "{descent}");
+            for text in [end, descent, on_probes(&still), accuracies(&still), linearity(&still)] {
+                assert!(!text.contains(crate::judgement::DASH) && !text.contains("NaN"), "{text}");
+            }
+        }
+        let probes = on_probes(&run([1.0; 2], [1.0; 2], 0.0, 0.0));
+        assert!(probes.ends_with("All of them are 0."), "{probes}");
     }
 }

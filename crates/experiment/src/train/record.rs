@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
-use widenet_machine::Loss;
+use widenet_machine::{Loss, is_right};
 
 /// How well one of the two does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,9 +11,9 @@ pub struct Scores {
     pub train_loss: f64,
     /// Mean loss over the test samples.
     pub test_loss: f64,
-    /// Fraction of training samples on the right side.
+    /// Fraction of training samples that are decided as their label says.
     pub train_accuracy: f64,
-    /// Fraction of test samples on the right side.
+    /// Fraction of test samples that are.
     pub test_accuracy: f64,
 }
 
@@ -145,7 +145,7 @@ fn mean_loss(outputs: ArrayView1<f64>, labels: ArrayView1<f64>, loss: &dyn Loss)
 }
 
 fn accuracy(outputs: ArrayView1<f64>, labels: ArrayView1<f64>) -> f64 {
-    let right = outputs.iter().zip(labels).filter(|&(z, y)| z * y > 0.0).count();
+    let right = outputs.iter().zip(labels).filter(|&(&z, &y)| is_right(z, y)).count();
     right as f64 / labels.len() as f64
 }
 
@@ -183,7 +183,9 @@ mod tests {
         assert_eq!(scores.train_loss, 1.5);
         assert_eq!(scores.test_loss, 0.5);
         assert_eq!(scores.train_accuracy, 0.5);
-        assert_eq!(scores.test_accuracy, 2.0 / 3.0, "an output of 0 is not right");
+        assert_eq!(scores.test_accuracy, 2.0 / 3.0, "an output of 0 decides for -1");
+        let zero = array![0.0];
+        assert_eq!([-1.0, 1.0].map(|label| accuracy(zero.view(), array![label].view())), [1.0, 0.0]);
         let (c, d) = (array![1.0, 1.0], array![0.5, -2.0, 3.0]);
         let gap = Gap::of(&outputs, &Outputs { train: c.view(), test: d.view() });
         assert_eq!(gap, Gap { train_max: 3.0, train_rms: 4.5f64.sqrt(), test_max: 3.0, test_rms: 3f64.sqrt() });

@@ -86,7 +86,7 @@ impl<'a> GradientFlow<'a> {
         check_labels_for(loss.loss(), labels)?;
         let n = labels.len();
         if objective.samples() != n {
-            return Err(MachineError::Count { what: "labels", found: n, samples: objective.samples() });
+            return Err(MachineError::Count { what: "label", found: n, samples: objective.samples() });
         }
         if !(tolerance.is_finite() && tolerance > 0.0) {
             return Err(MachineError::Tolerance(tolerance));

@@ -96,7 +96,7 @@ pub fn conjugate_gradients<K: KernelRows>(
     let (n, k) = targets.dim();
     targets.columns().into_iter().try_for_each(|column| check_labels_for(&Squared, column))?;
     if objective.samples() != n {
-        return Err(MachineError::Count { what: "labels", found: n, samples: objective.samples() }.into());
+        return Err(MachineError::Count { what: "label", found: n, samples: objective.samples() }.into());
     }
     if objective.lambda() == 0.0 {
         return Err(MachineError::Unregularised.into());

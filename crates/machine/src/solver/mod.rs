@@ -163,7 +163,7 @@ pub(crate) fn check_but_labels(
         return Err(MachineError::Shape { rows: gram.nrows(), columns: gram.ncols(), samples: n });
     }
     if objective.samples() != n {
-        return Err(MachineError::Count { what: "labels", found: n, samples: objective.samples() });
+        return Err(MachineError::Count { what: "label", found: n, samples: objective.samples() });
     }
     check_kernel(gram)?;
     match loss {

@@ -246,6 +246,20 @@ impl Kernel for LimitKernel {
     }
 }
 
+/// Refuses samples whose squares, or whose kernels with themselves, are below the normal numbers though they are not 0:
+/// what little is left of them has lost its digits.
+fn check_underflow<T: Real>(rows: &[T], features: usize, diagonal: &[T]) -> Result<(), KernelError> {
+    let least = T::min_positive_value().wide();
+    for (row, (sample, kernel)) in rows.chunks_exact(features).zip(diagonal).enumerate() {
+        let largest = sample.iter().fold(0.0, |most: f64, x| most.max(x.wide().abs()));
+        let value = kernel.wide();
+        if largest > 0.0 && (value < least || largest.powi(2) < least) {
+            return Err(KernelError::Underflow { row, value });
+        }
+    }
+    Ok(())
+}
+
 /// Samples with all that concerns each of them alone, computed once.
 struct Samples<'a, T> {
     /// The samples, row-major.
@@ -262,7 +276,8 @@ impl<'a, T: Real> Samples<'a, T> {
     /// # Errors
     ///
     /// When the kernel of a sample with itself is not finite. Where both samples' is, so is that of a pair, by the
-    /// inequality of Cauchy and Schwarz, which holds for every number on the way.
+    /// inequality of Cauchy and Schwarz, which holds for every number on the way. And when it is no normal number while the
+    /// sample is not 0.
     fn new(kernel: &LimitKernel, samples: &'a CowArray<T, Ix2>) -> Result<Self, KernelError> {
         let program = &kernel.program;
         let rows = samples.as_slice().expect("in standard layout");
@@ -280,6 +295,7 @@ impl<'a, T: Real> Samples<'a, T> {
         dense::advance(&program.dense, &mut own, 0, &mut s, &mut t, &mut gaps);
         let diagonal = if kernel.kind == LimitKind::Ntk { t } else { s };
         check_diagonal(diagonal.iter().map(|value| value.wide()))?;
+        check_underflow(rows, features, &diagonal)?;
         Ok(Self { rows, images, slots: own.0, diagonal })
     }
 
