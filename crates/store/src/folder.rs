@@ -6,9 +6,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+use crate::checksum::read;
 use crate::error::StoreError;
 use crate::lock::Lock;
-use crate::write::{partial_of, sync_folder, write_whole, write_with};
+use crate::write::{partial_of, rename, sync_folder, write_whole, write_with};
 
 /// The list of files, one a line, relative to the folder. A line that ends in `/` is a folder in which other listed
 /// folders may lie. A name comes on the list before the file is made.
@@ -18,11 +19,19 @@ const LOCK: &str = ".widenet.lock";
 
 /// A folder that this process alone writes, until it is dropped. Files in it appear whole or not at all, and each is on
 /// the folder's list, so that nobody else's is ever removed.
+///
+/// Its head is the file that says what the folder is. It is written before all others, and they are nothing without it:
+/// a folder that holds its head alone when it is dropped is removed, and one that has others alone [has lost
+/// it](Folder::has_lost).
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    lock: Lock,
+    head: &'static str,
+    /// None when the folder was removed.
+    lock: Option<Lock>,
     list: Mutex<BTreeSet<String>>,
+    /// The folders that were made for it, itself first; they are removed with it.
+    made: Vec<PathBuf>,
 }
 
 impl Folder {
@@ -31,19 +40,35 @@ impl Folder {
     /// # Errors
     ///
     /// When another process writes it, it holds files and no list of them, or it cannot be written to.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, head: &'static str) -> Result<Self, StoreError> {
         if !is_listed(path) {
             let files = foreign_at(path)?;
             if !files.is_empty() {
                 return Err(StoreError::Foreign { path: path.into(), files });
             }
         }
+        // An empty folder that was there before is somebody's.
+        let is_new = |folder: &&Path| !folder.exists() || *folder == path && is_listed(path);
+        let named = path.ancestors().filter(|folder| !folder.as_os_str().is_empty());
+        let made = named.take_while(is_new).map(Path::to_path_buf).collect();
         fs::create_dir_all(path).map_err(StoreError::io(path))?;
-        let lock = Lock::take(&path.join(LOCK), path)?;
-        let list = read_list(path)?;
-        let folder = Self { path: path.into(), lock, list: Mutex::new(list) };
+        let lock = Some(Lock::take(&path.join(LOCK), path)?);
+        let folder = Self { path: path.into(), head, lock, list: Mutex::new(read_list(path)?), made };
         folder.rewrite_list()?;
         Ok(folder)
+    }
+
+    /// Whether a folder has parts of what its head is of, and not its head. A process that was ended never leaves that.
+    ///
+    /// # Errors
+    ///
+    /// When its list cannot be read.
+    pub fn has_lost(path: &Path, head: &str, is_part: impl Fn(&str) -> bool) -> Result<bool, StoreError> {
+        let head = path.join(head);
+        if head.exists() || partial_of(&head).exists() {
+            return Ok(false);
+        }
+        Ok(read_list(path)?.iter().any(|name| is_part(name) && path.join(name).exists()))
     }
 
     /// Whether another process writes the folder just now.
@@ -107,11 +132,6 @@ impl Folder {
         }
     }
 
-    /// The names of the files on its list, which may be there or not.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.list().iter().filter(|name| !name.ends_with('/')).cloned().collect()
-    }
-
     /// What the folder holds that is not on its list.
     ///
     /// # Errors
@@ -121,22 +141,26 @@ impl Folder {
         foreign(&self.path, &self.list())
     }
 
-    /// Removes everything in it, `first` before all else.
+    /// Removes everything in it. Until all else is gone the head has the name of a file that is half written: what is
+    /// half removed is neither whole nor has it lost its head.
     ///
     /// # Errors
     ///
     /// [`StoreError::Foreign`] when it holds anything that is not on its list: then nothing is removed.
-    pub fn clear(&self, first: &str) -> Result<(), StoreError> {
+    pub fn clear(&self) -> Result<(), StoreError> {
         let foreign = self.foreign()?;
         if !foreign.is_empty() {
             return Err(StoreError::Foreign { path: self.path.clone(), files: foreign });
         }
-        self.remove(first)?;
+        let head = self.path.join(self.head);
+        let going = partial_of(&head);
+        if head.exists() {
+            rename(&head, &going).map_err(StoreError::io(&head))?;
+        }
         let list = self.list().clone();
         for entry in entries(&self.path)? {
-            let name = name_of(&entry);
-            let path = entry.path();
-            if name == LIST || name == LOCK {
+            let (name, path) = (name_of(&entry), entry.path());
+            if name == LIST || name == LOCK || path == going {
                 continue;
             }
             match entry.file_type().map_err(StoreError::io(&path))?.is_dir() {
@@ -144,40 +168,64 @@ impl Folder {
                 false => fs::remove_file(&path).map_err(StoreError::io(&path))?,
             }
         }
+        if going.exists() {
+            fs::remove_file(&going).map_err(StoreError::io(&going))?;
+        }
         self.list().clear();
         self.rewrite_list()
     }
 
-    /// Removes the folder with everything in it, `first` before all else.
+    /// Removes the folder with everything in it.
     ///
     /// # Errors
     ///
     /// As for [`Folder::clear`].
-    pub fn delete(self, first: &str) -> Result<(), StoreError> {
-        self.clear(first)?;
-        let path = self.path.clone();
-        fs::remove_file(path.join(LIST)).map_err(StoreError::io(&path))?;
-        drop(self.lock);
-        match fs::remove_dir(&path) {
-            // Another process came in just then: the folder is its own now.
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            removed => removed.map_err(StoreError::io(&path)),
+    pub fn delete(mut self) -> Result<(), StoreError> {
+        if self.made.is_empty() {
+            self.made.push(self.path.clone());
         }
+        self.take_away()
     }
 
-    /// Removes the folder with everything in it as far as that can be done.
-    pub(crate) fn tidy(&self, first: &str) {
-        if self.clear(first).is_ok() {
-            let _ = fs::remove_file(self.path.join(LIST));
-            // The lock is held until this is dropped.
-            let _ = fs::remove_file(self.path.join(LOCK));
-            let _ = fs::remove_dir(&self.path);
+    /// Removes everything in it, and the folder if it was made here.
+    pub(crate) fn take_away(&mut self) -> Result<(), StoreError> {
+        self.clear()?;
+        fs::remove_file(self.path.join(LIST)).map_err(StoreError::io(&self.path))?;
+        self.lock = None;
+        for folder in &self.made {
+            match fs::remove_dir(folder) {
+                // Another process came in just then: the folder is its own now.
+                Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => {
+                    break;
+                }
+                removed => removed.map_err(StoreError::io(folder))?,
+            }
         }
+        Ok(())
+    }
+
+    /// Takes from the list what is not there: it tells what the folder holds, whatever lay in it on the way.
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        self.list().retain(|name| self.path.join(name).symlink_metadata().is_ok());
+        self.rewrite_list()
+    }
+
+    /// Whether there is nothing in it but its head and rests of half written files.
+    fn is_idle(&self) -> bool {
+        let own = [self.head, LIST, LOCK].map(|name| self.path.join(name));
+        let is_rest = |path: &Path| path.extension().is_some_and(|extension| extension == "partial");
+        let mut idle = true;
+        let walked = walk(&self.path, "", &self.list(), &mut |path, known| {
+            idle &= known && (path.is_dir() || is_rest(path) || own.iter().any(|own| own == path));
+            Ok(())
+        });
+        walked.is_ok() && idle
     }
 
     /// The folder was renamed.
     pub(crate) fn moved(&mut self, path: PathBuf) {
-        self.lock.moved(path.join(LOCK));
+        self.lock.iter_mut().for_each(|lock| lock.moved(path.join(LOCK)));
+        self.made.clear();
         self.path = path;
     }
 
@@ -208,14 +256,26 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes the list whole: a line that was cut short when a process was killed is gone.
+    /// Writes the list whole and in order, if it is not: a line that was cut short when a process was killed is gone.
     fn rewrite_list(&self) -> Result<(), StoreError> {
         let lines: String = self.list().iter().map(|name| format!("{name}\n")).collect();
-        write_whole(&self.path.join(LIST), format!("{LIST_HEAD}{lines}").as_bytes())
+        let (path, text) = (self.path.join(LIST), format!("{LIST_HEAD}{lines}"));
+        if read(&path)?.is_some_and(|found| found == text.as_bytes()) {
+            return Ok(());
+        }
+        write_whole(&path, text.as_bytes())
     }
 
     fn list(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.list.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.lock.is_some() && self.is_idle() {
+            let _ = self.take_away();
+        }
     }
 }
 
@@ -242,7 +302,7 @@ pub(crate) fn is_listed(path: &Path) -> bool {
 }
 
 /// The whole lines of a folder's list; none where there is no list.
-fn read_list(path: &Path) -> Result<BTreeSet<String>, StoreError> {
+pub(crate) fn read_list(path: &Path) -> Result<BTreeSet<String>, StoreError> {
     if !is_listed(path) {
         return Ok(BTreeSet::new());
     }
@@ -351,12 +411,12 @@ mod tests {
     fn what_was_not_written_here_is_never_removed() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
-        let folder = Folder::open(&path).unwrap();
-        assert!(matches!(Folder::open(&path), Err(StoreError::Locked { .. })));
+        let folder = Folder::open(&path, "a").unwrap();
+        assert!(matches!(Folder::open(&path, "a"), Err(StoreError::Locked { .. })));
         folder.write("a", b"1").unwrap();
         folder.write("plots/gap.svg", b"2").unwrap();
         folder.hold_folders("runs").unwrap();
-        Folder::open(&path.join("runs/first")).unwrap().write("b", b"3").unwrap();
+        Folder::open(&path.join("runs/first"), "c").unwrap().write("b", b"3").unwrap();
         // Rests of processes that were killed.
         fs::write(path.join("plots/.gap.svg.partial"), "").unwrap();
         fs::write(path.join(".manifest.txt.partial"), "").unwrap();
@@ -365,10 +425,10 @@ mod tests {
             fs::write(path.join(name), "").unwrap();
         }
         fs::create_dir(path.join("other")).unwrap();
-        Folder::open(&path.join("second")).unwrap().write("c", b"4").unwrap();
+        Folder::open(&path.join("second"), "c").unwrap().write("d", b"4").unwrap();
         let mine = ["mine", "other", "plots/mine.png", "runs/.b.partial", "runs/first/mine", "second"];
         assert_eq!(files(&folder.foreign().unwrap()), mine);
-        let error = folder.clear("a").unwrap_err().to_string();
+        let error = folder.clear().unwrap_err().to_string();
         assert!(error.contains("(mine, other, plots/mine.png and 3 more)"), "{error}");
         assert!(path.join("a").exists());
         folder.remove("plots").unwrap();
@@ -377,10 +437,10 @@ mod tests {
             fs::remove_file(path.join(name)).unwrap();
         }
         fs::remove_dir(path.join("other")).unwrap();
-        Folder::open(&path.join("second")).unwrap().delete("c").unwrap();
+        Folder::open(&path.join("second"), "c").unwrap().delete().unwrap();
         // An empty folder that is on no list is still somebody's.
         fs::remove_dir(path.join("plots")).unwrap();
-        folder.delete("a").unwrap();
+        folder.delete().unwrap();
         assert!(!path.exists());
     }
 
@@ -391,7 +451,7 @@ mod tests {
             fs::write(root.path().join("data.csv"), "").unwrap();
             fs::write(root.path().join(LIST), text).unwrap();
             assert_eq!(files(&foreign_at(root.path()).unwrap()), ["data.csv", LIST]);
-            assert!(matches!(Folder::open(root.path()), Err(StoreError::Foreign { .. })));
+            assert!(matches!(Folder::open(root.path(), "a"), Err(StoreError::Foreign { .. })));
         }
     }
 
@@ -399,11 +459,36 @@ mod tests {
     fn a_list_that_was_cut_short_is_mended() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
-        drop(Folder::open(&path).unwrap());
+        Folder::open(&path, "head").unwrap().write("a", b"1").unwrap();
         fs::write(path.join(LIST), format!("{LIST_HEAD}a\nhalf")).unwrap();
-        let folder = Folder::open(&path).unwrap();
+        let folder = Folder::open(&path, "head").unwrap();
         folder.write("b", b"1").unwrap();
         drop(folder);
         assert_eq!(fs::read_to_string(path.join(LIST)).unwrap(), format!("{LIST_HEAD}a\nb\n"));
+    }
+
+    #[test]
+    fn a_head_alone_is_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("above/run");
+        let open = |path: &Path| Folder::open(path, "head").unwrap();
+        let folder = open(&path);
+        folder.write("head", b"1").unwrap();
+        fs::write(path.join(".head.partial"), "").unwrap();
+        drop(folder);
+        assert!(!root.path().join("above").exists(), "nor are the folders that were made for it");
+        // A folder that somebody made stays, and one with anything else in it.
+        fs::create_dir_all(&path).unwrap();
+        open(&path).write("head", b"1").unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        open(&path).write("parts/a", b"1").unwrap();
+        let has_lost = || Folder::has_lost(&path, "head", |name| name.starts_with("parts/")).unwrap();
+        assert!(path.join("parts/a").exists() && has_lost());
+        open(&path).write("head", b"1").unwrap();
+        assert!(!has_lost());
+        fs::rename(path.join("head"), path.join(".head.partial")).unwrap();
+        assert!(!has_lost(), "what is half removed has lost nothing");
+        open(&path).clear().unwrap();
+        assert!(!path.exists());
     }
 }

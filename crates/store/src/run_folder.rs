@@ -1,14 +1,15 @@
 //! The folder of a run, which is never overwritten by accident and replaced only when the new one is whole.
 //!
 //! A run that replaces another is made beside it: in `.NAME.new`, where its checkpoints are and where it is resumed.
-//! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed.
+//! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed. Until then nothing
+//! is touched in it, nor is it locked: who writes the one beside has both, and whoever writes either looks at both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checksum::{Checksum, read};
 use crate::error::StoreError;
-use crate::folder::{Folder, foreign_at, is_listed};
+use crate::folder::{Folder, foreign_at, is_listed, read_list};
 use crate::write::{folder_of, rename};
 
 /// What to do when the folder is there already.
@@ -43,8 +44,6 @@ const RESULTS: &str = "results.json";
 pub struct RunFolder {
     folder: Folder,
     site: Site,
-    /// The run that is to be replaced, locked.
-    old: Option<Folder>,
     configuration: String,
     early: Early,
 }
@@ -64,15 +63,23 @@ enum There {
     Nothing,
     /// A run.
     Run,
+    /// A run without its configuration.
+    Lost,
     /// Anything else, which is never touched.
     Other,
+}
+
+/// Whether a file of a run, or a folder of runs, was written after the run's configuration.
+fn is_part(name: &str) -> bool {
+    name == RESULTS || name.ends_with('/') || crate::checkpoint::is_part(name) || crate::parts::is_part(name)
 }
 
 impl There {
     fn at(path: &Path) -> Result<Self, StoreError> {
         match is_listed(path) && path.join(CONFIG).is_file() {
             true => Ok(There::Run),
-            false => Ok(if foreign_at(path)?.is_empty() { There::Nothing } else { There::Other }),
+            false if !foreign_at(path)?.is_empty() => Ok(There::Other),
+            false => Ok(if Folder::has_lost(path, CONFIG, is_part)? { There::Lost } else { There::Nothing }),
         }
     }
 }
@@ -129,6 +136,9 @@ impl Site {
         let beside = There::at(&self.new)?;
         match (there, existing) {
             (There::Other, _) => Err(StoreError::NotARun { path: self.place.clone(), files: foreign_at(&self.place)? }),
+            (_, Existing::Refuse | Existing::Resume) if beside == There::Lost => {
+                Err(StoreError::Lost { path: self.new.join(CONFIG) })
+            }
             (There::Nothing, Existing::Resume) if beside != There::Run => {
                 Err(StoreError::Nothing { path: self.place.clone() })
             }
@@ -136,7 +146,10 @@ impl Site {
                 Err(StoreError::Unfinished { path: self.new.clone() })
             }
             (There::Run, Existing::Refuse) => Err(StoreError::Exists { path: self.place.clone() }),
-            (There::Run, Existing::Replace) => {
+            (There::Lost, Existing::Refuse | Existing::Resume) if beside != There::Run => {
+                Err(StoreError::Lost { path: self.place.join(CONFIG) })
+            }
+            (There::Run | There::Lost, Existing::Replace) => {
                 self.check_elsewhere()?;
                 let files = foreign_at(&self.place)?;
                 if files.is_empty() { Ok(()) } else { Err(StoreError::Foreign { path: self.place.clone(), files }) }
@@ -164,7 +177,7 @@ impl Site {
                 return Ok(());
             }
         }
-        Folder::open(&self.old)?.delete(CONFIG)
+        Folder::open(&self.old, CONFIG)?.delete()
     }
 }
 
@@ -213,42 +226,47 @@ impl RunFolder {
     pub fn create(path: &Path, existing: Existing, configuration: &str, early: Early) -> Result<Self, StoreError> {
         let site = Site::of(path)?;
         site.check(existing)?;
-        // Whoever replaces a run has both folders, first the one beside.
-        let beside = site.new.exists().then(|| Folder::open(&site.new)).transpose()?;
+        let open = |path: &Path| Folder::open(path, CONFIG);
+        // Whoever comes second of two that write either folder sees that the first one does.
+        let alone = |other: &Path| match Folder::is_written(other) {
+            true => Err(StoreError::Locked { path: site.place.clone() }),
+            false => Ok(()),
+        };
+        let beside = site.new.exists().then(|| open(&site.new)).transpose()?;
         if site.old.exists() {
             drop(beside);
             site.settle()?;
             return Self::create(path, existing, configuration, early);
         }
         let beside_is_run = There::at(&site.new)? == There::Run;
-        let (folder, old) = match (There::at(&site.place)?, existing, beside) {
-            (there, Existing::Resume, Some(beside)) if beside_is_run => {
-                (beside, (there == There::Run).then(|| Folder::open(&site.place)).transpose()?)
+        let folder = match (There::at(&site.place)?, existing, beside) {
+            (_, Existing::Resume, Some(beside)) if beside_is_run => {
+                alone(&site.place)?;
+                beside
             }
-            (There::Run, Existing::Replace, beside) => {
-                let old = Folder::open(&site.place)?;
-                let new = beside.map_or_else(|| Folder::open(&site.new), Ok)?;
-                new.clear(CONFIG)?;
+            (There::Run | There::Lost, Existing::Replace, beside) => {
+                let new = beside.map_or_else(|| open(&site.new), Ok)?;
+                alone(&site.place)?;
+                new.clear()?;
                 // What others may see of it, they may see of the new one, from now on.
                 copy_mode(&site.place, &site.new)?;
-                (new, Some(old))
+                new
             }
             (there, _, beside) => {
-                if let Some(beside) = beside {
-                    beside.delete(CONFIG)?;
-                }
-                let folder = Folder::open(&site.place)?;
+                beside.map_or(Ok(()), Folder::delete)?;
+                let folder = open(&site.place)?;
+                alone(&site.new)?;
                 if there == There::Nothing {
                     // Another process may have been there between the look and the lock.
                     match There::at(&site.place)? {
-                        There::Nothing => folder.clear(CONFIG)?,
+                        There::Nothing => folder.clear()?,
                         there => site.check_found(there, existing)?,
                     }
                 }
-                (folder, None)
+                folder
             }
         };
-        let run = Self { folder, site, old, configuration: configuration.into(), early };
+        let run = Self { folder, site, configuration: configuration.into(), early };
         // A run that cannot be resumed is none before it is finished.
         if early == Early::Kept && !run.folder.path().join(CONFIG).is_file() {
             run.write_config()?;
@@ -330,23 +348,24 @@ impl RunFolder {
     /// As for [`RunFolder::finish`].
     pub fn settle(mut self) -> Result<(), StoreError> {
         crate::checkpoint::remove(&self.folder)?;
+        self.folder.settle()?;
         let Site { place, new, old } = &self.site;
         if self.folder.path() != new {
             return Ok(());
         }
-        if let Some(before) = &mut self.old {
+        let replaces = place.exists();
+        if replaces {
             // What was put there while this run went on.
-            let files = before.foreign()?;
+            let files = foreign_at(place)?;
             if !files.is_empty() {
                 return Err(StoreError::Foreign { path: place.clone(), files });
             }
-            before.names().iter().try_for_each(|name| copy_mode(&place.join(name), &new.join(name)))?;
+            read_list(place)?.iter().try_for_each(|name| copy_mode(&place.join(name), &new.join(name)))?;
             rename(place, old).map_err(StoreError::io(place))?;
-            before.moved(old.clone());
         }
         rename(new, place).map_err(StoreError::io(place))?;
         self.folder.moved(place.clone());
-        self.old.take().map_or(Ok(()), |before| before.delete(CONFIG))
+        if replaces { Folder::open(old, CONFIG)?.delete() } else { Ok(()) }
     }
 }
 
@@ -362,7 +381,7 @@ fn copy_mode(from: &Path, to: &Path) -> Result<(), StoreError> {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.early == Early::Removed {
-            self.folder.tidy(CONFIG);
+            let _ = self.folder.take_away();
         }
     }
 }

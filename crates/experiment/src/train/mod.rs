@@ -85,6 +85,7 @@ impl Finished {
 /// When anything asked for is impossible (nothing is written then), when training diverges (what was recorded is
 /// kept), or when the run folder cannot be written.
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
+    let _job = signals::Job::resumable();
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume
         && let Some(finished) = finished_with(&places.run, config)?
@@ -117,7 +118,6 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let saved =
         config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
 
-    let _job = signals::Job::resumable();
     let folder = RunFolder::create(&places.run, places.existing, &config.to_toml(), Early::Kept)?;
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();
@@ -312,12 +312,16 @@ impl Run<'_> {
         }
         drop(looking);
         progress.finish_and_clear();
-        output::write_dynamics(self.folder, config, &records)?;
+        // A run that ends before its first record leaves nothing.
+        if !records.is_empty() {
+            output::write_dynamics(self.folder, config, &records)?;
+        }
         if let Some((step, Divergence { who, what, value })) = diverged {
             let side = NAMES.iter().position(|name| *name == who).unwrap_or_default();
             let recorded = records.last().and_then(|record| record.sides()[side]).map(|scores| scores.train_loss);
             let last = last_loss.filter(|_| side == 0).or(recorded);
-            return Err(Error::Diverged { who, step, what, value, last, folder: self.folder.path().into() });
+            let folder = (!records.is_empty()).then(|| self.folder.path().into());
+            return Err(Error::Diverged { who, step, what, value, last, folder });
         }
         if steps > stop_at {
             let path = self.folder.path();
