@@ -129,8 +129,8 @@ const MEMORY: u64 = 4 << 30;
 ///
 /// When anything asked for is impossible (nothing is written then), or when a file cannot be written.
 pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, Error> {
+    let unwritten = signals::Job::unwritten();
     let resumable = !is_stream(&places.out);
-    let _job = if resumable { signals::Job::resumable() } else { signals::Job::looking() };
     let partial = check_places(places)?;
     let data = data_source::open(&config.data, places.data.as_deref())?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
@@ -159,6 +159,8 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
         refuse_existing(&places.out, places.force)?;
     }
     let job = setup.plan()?;
+    let _job = if resumable { signals::Job::resumable() } else { signals::Job::looking() };
+    drop(unwritten);
     let (partial, job) = match places.resume && resumable && Partial::interrupted(&partial)? {
         true => Partial::resume(&partial, &setup.metadata)?,
         false if resumable => (Partial::create(&partial, &job)?, job),

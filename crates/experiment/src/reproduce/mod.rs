@@ -170,7 +170,7 @@ impl Scale {
 ///
 /// As for [`train`] and [`study`].
 pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
-    let _job = signals::Job::resumable();
+    let _unwritten = signals::Job::unwritten();
     // Before anything is written.
     RunFolder::check(&options.places.run, options.places.existing)?;
     let mut settings = format!("target = \"{}\"\nscale = \"{}\"\n", target.name(), options.scale.name());
@@ -188,6 +188,7 @@ pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
             return Ok(finished);
         }
     }
+    let _job = signals::Job::resumable();
     let folder = RunFolder::create(&options.places.run, options.places.existing, &settings, Early::Kept)?;
     // The runs and studies that it is made of.
     for name in [RUNS, STUDY].into_iter().chain(Target::EACH.map(Target::name)) {

@@ -41,7 +41,7 @@ pub struct Studied {
 /// When anything asked for is impossible (nothing is written then), when training diverges, or when the run folder
 /// cannot be written.
 pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
-    let _job = crate::signals::Job::resumable();
+    let _unwritten = crate::signals::Job::unwritten();
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
         check_config(&places.run, config)?;
@@ -57,6 +57,7 @@ pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
         )));
     }
     let setup = Setup { config, data, architecture, device };
+    let _job = crate::signals::Job::resumable();
     match &config.study {
         StudyKind::Gap(gap) => gap::run(&setup, gap, places),
         StudyKind::Objective(objective) => objective::run(&setup, objective, places),

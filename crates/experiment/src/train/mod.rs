@@ -85,7 +85,7 @@ impl Finished {
 /// When anything asked for is impossible (nothing is written then), when training diverges (what was recorded is
 /// kept), or when the run folder cannot be written.
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
-    let _job = signals::Job::resumable();
+    let _unwritten = signals::Job::unwritten();
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume
         && let Some(finished) = finished_with(&places.run, config)?
@@ -118,6 +118,7 @@ pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
     let saved =
         config.machine.gram.as_deref().map(|path| gram::load(path, config, &architecture, &data)).transpose()?;
 
+    let _job = signals::Job::resumable();
     let folder = RunFolder::create(&places.run, places.existing, &config.to_toml(), Early::Kept)?;
     let run = Run { config, data: &data, architecture: &architecture, objective, device: &device, folder: &folder };
     run.announce();

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::checksum::read;
 use crate::error::StoreError;
 use crate::write::partial_of;
 
@@ -34,6 +35,11 @@ pub(crate) fn is_listed(path: &Path) -> bool {
     let mut head = [0; LIST_HEAD.len()];
     let read = File::open(path.join(LIST)).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && head == *LIST_HEAD.as_bytes()
+}
+
+/// Whether a folder has a list and no line of it was cut short, as when a process was killed.
+pub(super) fn is_whole(path: &Path) -> Result<bool, StoreError> {
+    Ok(is_listed(path) && read(&path.join(LIST))?.is_some_and(|text| text.ends_with(b"\n")))
 }
 
 /// The whole lines of a folder's list; none where there is no list.

@@ -12,7 +12,7 @@ use crate::checksum::read;
 use crate::error::StoreError;
 use crate::lock::Lock;
 use crate::write::{partial_of, rename, sync_folder, write_whole, write_with};
-use list::{LIST, LIST_HEAD, LOCK, entries, foreign, name_of, remove_known, walk};
+use list::{LIST, LIST_HEAD, LOCK, entries, foreign, is_whole, name_of, remove_known, walk};
 pub(crate) use list::{foreign_at, is_listed, read_list};
 
 /// A folder that this process alone writes, until it is dropped. Files in it appear whole or not at all, and each is on
@@ -52,7 +52,9 @@ impl Folder {
         fs::create_dir_all(path).map_err(StoreError::io(path))?;
         let lock = Some(Lock::take(&path.join(LOCK), path)?);
         let folder = Self { path: path.into(), head, lock, list: Mutex::new(read_list(path)?), made };
-        folder.rewrite_list()?;
+        if !is_whole(path)? {
+            folder.rewrite_list()?;
+        }
         Ok(folder)
     }
 
@@ -254,7 +256,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes the list whole and in order, if it is not: a line that was cut short when a process was killed is gone.
+    /// Writes the list whole and in order, if it is not.
     fn rewrite_list(&self) -> Result<(), StoreError> {
         let lines: String = self.list().iter().map(|name| format!("{name}\n")).collect();
         let (path, text) = (self.path.join(LIST), format!("{LIST_HEAD}{lines}"));
