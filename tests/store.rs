@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 #[path = "common/runs.rs"]
@@ -383,4 +383,28 @@ fn a_full_device_leaves_nothing() {
         &run(path, &[&kernel[..], &["--stop-after-blocks", "1"]].concat()),
         &["--stop-after-blocks: --out is no file"],
     );
+}
+
+/// Too little memory is a refusal, not the end of the process in the middle of its work.
+#[test]
+fn too_little_address_space_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    succeeds(run(path, &["train", "train.toml", "--out", "run"]));
+    let before = everything(path);
+    let limited = |kibibytes: u64, command: &str| {
+        let script = format!("ulimit -v {kibibytes}; exec {} {command}", env!("CARGO_BIN_EXE_widenet"));
+        Command::new("sh").current_dir(path).env("RAYON_NUM_THREADS", "2").args(["-c", &script]).output().unwrap()
+    };
+    let commands = ["certify run/machine.npz --n 4 --out new", "train train.toml --out new"];
+    for command in commands {
+        for kibibytes in [200_000, 250_000, 300_000, 350_000, 400_000] {
+            let refused = limited(kibibytes, command);
+            fails(&refused, &["needs about ", "of memory are free"]);
+            assert_eq!(refused.status.code(), Some(1), "{command} in {kibibytes} KiB");
+            assert!(everything(path) == before, "{command} in {kibibytes} KiB left something");
+        }
+        succeeds(limited(2_000_000, command));
+        std::fs::remove_dir_all(path.join("new")).unwrap();
+    }
 }

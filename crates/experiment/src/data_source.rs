@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use widenet_data::{DataError, Decimal, Encoding, Known, Samples, Source, Split, TableError, Told};
 
+use crate::backend::Backend;
 use crate::config::DataConfig;
 use crate::error::Error;
 use crate::understood;
@@ -97,6 +98,9 @@ pub fn open(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Erro
     Ok(split)
 }
 
+/// Bytes of mnist01 while it is unpacked: 14 780 images of 784 pixels, as numbers and as bytes.
+const MNIST01: u64 = 14_780 * 784 * (8 + 2);
+
 /// The samples a configuration names. `user_folder` takes the place of the user's data folder.
 ///
 /// # Errors
@@ -105,7 +109,10 @@ pub fn open(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Erro
 pub fn load(data: &DataConfig, user_folder: Option<&Path>) -> Result<Split, Error> {
     let DataConfig { source, classes, train, test } = data;
     let mut split = match source.as_str() {
-        "mnist01" if *classes == [0, 1] => widenet_data::mnist01(),
+        "mnist01" if *classes == [0, 1] => {
+            crate::memory::check(Backend::Flex, MNIST01, || "mnist01".into(), |_| None)?;
+            widenet_data::mnist01()
+        }
         "mnist01" => {
             return Err(Error::Setting(format!("data.classes is {classes:?}, but mnist01 holds the digits 0 and 1")));
         }
