@@ -1,5 +1,5 @@
 /* Stops a process at its FAULT_AT-th file operation below the folder FAULT_UNDER: FAULT_KIND=kill ends it there,
-   FAULT_KIND=ENOSPC or EIO lets that operation and all later ones that write fail. Preloaded by tests/store.rs. */
+   FAULT_KIND=ENOSPC or EIO lets that operation and all later ones that write fail. Preloaded by tests/faults.rs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

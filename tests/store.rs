@@ -1,87 +1,14 @@
-//! Nothing lost, nothing torn: two processes on one folder, signals, flipped bits, and stops at every file operation.
+//! Nothing lost, nothing torn: two processes on one folder, signals, and parts that are damaged or gone.
 #![cfg(target_os = "linux")]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const TRAIN: &str = "name = 'small'\n[data]\ntrain = 12\ntest = 6\n[architecture.mlp]\nhidden = [8]\n[objective]\n\
-                     lambda_mean = 0.1\n[training]\nlearning_rate = 0.5\nsteps = 6\n[record]\nkernel_samples = 4\n\
-                     points = 4\nprobes = [0]\n";
-
-const STUDY: &str = "name = 'study'\n[data]\ntrain = 12\ntest = 6\n[architecture.mlp]\nhidden = [8]\n[training]\n\
-                     learning_rate = 0.5\nsteps = 4\n[study.gap]\nwidths = [4, 8]\nseeds = 1\n[[study.gap.rows]]\n\
-                     name = 'a'\nlambda_mean = 0.1\n";
-
-fn program(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_widenet"));
-    command.current_dir(folder).args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(folder: &Path, args: &[&str]) -> Output {
-    program(folder, args).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn succeeds(output: Output) -> String {
-    assert!(output.status.success(), "{}", stderr(&output));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn fails(output: &Output, words: &[&str]) {
-    let text = stderr(output);
-    let last = text.lines().last().unwrap_or_default();
-    assert!(!output.status.success() && words.iter().all(|word| last.contains(word)), "{words:?} in {text}");
-}
-
-/// A folder with both configurations.
-fn folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("train.toml"), TRAIN).unwrap();
-    std::fs::write(folder.path().join("study.toml"), STUDY).unwrap();
-    folder
-}
-
-/// Every file below a folder with its bytes, but for those that hold times.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    fn walk(folder: &Path, root: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, root, found);
-            } else {
-                found.insert(path.strip_prefix(root).unwrap().into(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk(folder, folder, &mut found);
-    // Seconds are in both, and the list has the checkpoints of an interrupted run.
-    found.retain(|path, _| {
-        !path.ends_with("timing.json") && !path.starts_with("parts") && !path.ends_with("manifest.txt")
-    });
-    found
-}
-
-/// What a command left: a file, or the files of a folder.
-fn read(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    match out.is_dir() {
-        true => files(out),
-        false => BTreeMap::from([(PathBuf::new(), std::fs::read(out).unwrap())]),
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
+#[path = "common/runs.rs"]
+mod runs;
+use runs::*;
 
 #[test]
 fn a_folder_is_written_by_one_process() {
@@ -196,15 +123,6 @@ fn every_flipped_bit_of_a_checkpoint_is_refused_by_name() {
     fails(&run(path, &[&train[..], &["--resume"]].concat()), &["checkpoint.toml", "another configuration"]);
 }
 
-fn walk_files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(walk_files(&path)) } else { found.push(path) }
-    }
-    found
-}
-
 /// In every phase: as soon as there is something to resume, the next thing is a kernel, a solver, or steps.
 #[test]
 fn a_signal_leaves_what_resume_goes_on_with() {
@@ -232,13 +150,9 @@ fn a_signal_leaves_what_resume_goes_on_with() {
         let path = folder.path();
         succeeds(run(whole.path(), command));
         let (signal, code) = [("-INT", 130), ("-TERM", 143)][index % 2];
-        let mut child = program(path, command).stderr(Stdio::piped()).spawn().unwrap();
-        let started = Instant::now();
-        while !path.join(begun).exists() && child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed() < Duration::from_secs(60));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let child = program(path, command).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(&path.join(begun));
+        kill(signal, child.id());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{command:?}: {}", stderr(&output));
         fails(&output, &["stopped by SIG", "the same command with --resume goes on"]);
@@ -300,90 +214,197 @@ fn a_seed_works_or_is_refused_at_once() {
     assert!(!path.join("no").exists());
 }
 
-/// The library that stops a run at a file operation; none where there is no C compiler.
-fn faults(folder: &Path) -> PathBuf {
-    let library = folder.join("faults.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/faults.c");
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-    assert!(built.unwrap().success());
-    library
-}
-
-/// Runs a command with a fault at the `at`-th file operation below `under`; `None` when it did not come so far.
-fn faulty(library: &Path, folder: &Path, args: &[&str], at: usize, kind: &str) -> Output {
-    program(folder, args)
-        .env("LD_PRELOAD", library)
-        .env("FAULT_AT", at.to_string())
-        .env("FAULT_KIND", kind)
-        .env("FAULT_UNDER", folder)
-        .output()
-        .unwrap()
-}
-
-fn stopped_everywhere(name: &str, command: &[&str], prepare: Option<&[&str]>, stride: usize) {
-    let (tools, whole) = (tempfile::tempdir().unwrap(), folder());
-    let library = faults(tools.path());
-    let out = |folder: &Path| folder.join(name);
-    let prepared = |folder: &Path| {
-        if let Some(prepare) = prepare {
-            succeeds(run(folder, prepare));
+/// What a person can remove and a process that is killed cannot have.
+#[test]
+fn what_was_lost_is_missed_by_name() {
+    let train = ["train", "train.toml", "--out", "out"];
+    let study = ["study", "study.toml", "--out", "out"];
+    let kernel = ["kernel", "--arch", "mlp = { hidden = [4] }", "--n", "6", "--limit", "--width", "4", "--out", "out"];
+    let jobs = [
+        (&train[..], &["--stop-at", "3"][..], "out/checkpoint.toml"),
+        (&train, &["--stop-at", "3"], "out/config.toml"),
+        (&study, &[], "out/config.toml"),
+        (&kernel, &["--stop-after-blocks", "1"], "out.partial/job.json"),
+    ];
+    for (command, stop, lost) in jobs {
+        let (whole, folder) = (folder(), folder());
+        let path = folder.path();
+        let again = |more: &[&str]| run(path, &[command, more].concat());
+        succeeds(run(whole.path(), command));
+        let same = || read(&path.join("out")) == read(&whole.path().join("out"));
+        succeeds(again(stop));
+        // A study is stopped by nothing but a signal: this one has all its parts.
+        std::fs::remove_file(path.join("out/results.json")).ok();
+        let file = path.join(lost);
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let before = everything(path);
+        let ways: &[&[&str]] = if lost.ends_with("checkpoint.toml") { &[&["--resume"]] } else { &[&["--resume"], &[]] };
+        for more in ways {
+            let named = format!("{lost}: is missing, though parts of what it was written for are there");
+            fails(&again(more), &[&named, "; put it back, or start anew by --force"]);
+            assert!(everything(path) == before, "{command:?} {more:?}: a refusal changed something");
         }
-    };
-    prepared(whole.path());
-    succeeds(run(whole.path(), command));
-    let expected = read(&out(whole.path()));
-    let resume: Vec<&str> = command.iter().copied().filter(|word| *word != "--force").chain(["--resume"]).collect();
-    let (mut at, mut stops) = (1, 0);
-    loop {
-        // The kinds take turns.
-        let kind = ["kill", "ENOSPC", "EIO"][stops % 3];
-        let folder = folder();
-        prepared(folder.path());
-        let output = faulty(&library, folder.path(), command, at, kind);
-        let reached = stderr(&output).contains("fault:") || !output.status.success();
-        if !reached {
-            break;
+        // Both ways that it names lead on.
+        succeeds(again(&["--force"]));
+        assert!(same(), "{command:?}: other bytes by --force");
+        if path.join("out").is_dir() {
+            std::fs::remove_dir_all(path.join("out"))
+        } else {
+            std::fs::remove_file(path.join("out"))
         }
-        if prepare.is_some() && !out(folder.path()).exists() {
-            assert!(folder.path().join(format!(".{name}.old")).exists(), "{kind} at {at} lost the old run");
+        .unwrap();
+        for (name, bytes) in &before {
+            std::fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+            std::fs::write(path.join(name), bytes).unwrap();
         }
-        let resumed = run(folder.path(), &resume);
-        assert!(resumed.status.success(), "{kind} at {at}: {}\nthen {}", stderr(&output), stderr(&resumed));
-        assert!(read(&out(folder.path())) == expected, "{kind} at {at}: other bytes");
-        assert_eq!(names(folder.path()), names(whole.path()), "{kind} at {at}: leftovers");
-        assert!(
-            walk_files(folder.path()).iter().all(|file| {
-                let name = file.file_name().unwrap().to_string_lossy().into_owned();
-                !name.ends_with(".partial") && !name.ends_with(".lock")
-            }),
-            "{kind} at {at}: leftovers"
-        );
-        (at, stops) = (at + stride, stops + 1);
+        std::fs::write(&file, bytes).unwrap();
+        succeeds(again(&["--resume"]));
+        assert!(same(), "{command:?}: other bytes by --resume");
+        assert_eq!(names(path), names(whole.path()));
     }
-    assert!(stops > 5, "only {stops} stops");
-    eprintln!("{stops} stops");
+    // A finished run is not started anew either.
+    let folder = folder();
+    succeeds(run(folder.path(), &train));
+    std::fs::remove_file(folder.path().join("out/config.toml")).unwrap();
+    fails(&run(folder.path(), &train), &["out/config.toml: is missing"]);
 }
 
+/// Of a run that is to be replaced nothing changes before the new one is whole.
 #[test]
-fn a_training_run_stopped_anywhere_is_resumed() {
-    stopped_everywhere("run", &["train", "train.toml", "--out", "run"], None, 17);
+fn a_run_that_is_not_replaced_stays_as_it_was() {
+    let folder = folder();
+    let path = folder.path();
+    succeeds(run(path, &["train", "train.toml", "--out", "run"]));
+    let old = everything(&path.join("run"));
+    let long = ["train", "train.toml", "--out", "run", "--set", "training.steps=30000", "--force"];
+    let from_machine = [&long[..], &["--start-from-machine", "--set", "data.train=2000"]].concat();
+    for (command, begun, signal) in [
+        (&long[..], "dynamics.csv", "-INT"),
+        (&long, "config.toml", "-KILL"),
+        (&from_machine, "config.toml", "-INT"),
+        (&from_machine, "config.toml", "-KILL"),
+    ] {
+        let mut child = program(path, command).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(&path.join(".run.new").join(begun));
+        kill(signal, child.id());
+        assert!(!child.wait().unwrap().success());
+        assert!(everything(&path.join("run")) == old, "{signal} {command:?}");
+        // What is left of the new one is in nobody's way.
+        let refused = run(path, &[&long[..], &["--set", "architecture.mlp.sigma_w=1e300"]].concat());
+        assert!(!refused.status.success());
+        assert!(everything(&path.join("run")) == old, "{signal} {command:?}");
+        assert_eq!(names(path), ["run", "study.toml", "train.toml"]);
+    }
 }
 
+/// A command that is refused can be corrected and given again.
 #[test]
-fn a_run_that_replaces_another_stopped_anywhere_is_resumed() {
-    // The old run is of the same configuration, so that what is resumed may be either.
-    let command = ["train", "train.toml", "--out", "run", "--force"];
-    stopped_everywhere("run", &command, Some(&["train", "train.toml", "--out", "run"]), 29);
+fn a_refusal_leaves_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    let compare = TRAIN.split("[objective]").next().unwrap().replace("train = 12\ntest = 6", "samples = 6")
+        + "[compare]\nwidths = [4, 8]\nseeds = 1\n";
+    std::fs::write(path.join("compare.toml"), compare).unwrap();
+    let rows: String = (0..12).map(|i| format!("{},{},{}\n", i, (i * i) % 7, i % 2)).collect();
+    std::fs::write(path.join("table.csv"), rows).unwrap();
+    let before = everything(path);
+    let large = "architecture.mlp.sigma_w=1e300";
+    let out = ["--out", "above/run"];
+    let [right, wrong] = ["mlp = { hidden = [4] }", "mlp = { hidden = [4], sigma_w = 1e300 }"];
+    let commands = [
+        (&["train", "train.toml", "--set", large][..], &["train", "train.toml"][..]),
+        (&["train", "train.toml", "--set", "machine.kernel=empirical", "--set", large], &["train", "train.toml"]),
+        (&["train", "train.toml", "--set", "architecture.mlp.hidden=[90000000000]"], &["train", "train.toml"]),
+        (&["study", "study.toml", "--set", large], &["study", "study.toml"]),
+        (&["study", "study.toml", "--set", "study.gap.widths=[90000000000]"], &["study", "study.toml"]),
+        (&["compare", "compare.toml", "--set", large], &["compare", "compare.toml"]),
+    ];
+    for (wrong, right) in commands {
+        let refused = run(path, &[wrong, &out].concat());
+        assert!(matches!(refused.status.code(), Some(1 | 2)), "{wrong:?}: {}", stderr(&refused));
+        assert!(everything(path) == before && !path.join("above").exists(), "{wrong:?}");
+        succeeds(run(path, &[right, &out].concat()));
+        std::fs::remove_dir_all(path.join("above")).unwrap();
+    }
+    for command in [&["kernel", "--n", "6", "--out", "k.npz"][..], &["fit", "table.csv", "--c", "1", "--out", "m.npz"]]
+    {
+        let refused = run(path, &[command, &["--arch", wrong]].concat());
+        assert!(matches!(refused.status.code(), Some(1 | 2)), "{command:?}: {}", stderr(&refused));
+        assert!(everything(path) == before, "{command:?}");
+        succeeds(run(path, &[command, &["--arch", right]].concat()));
+        std::fs::remove_file(path.join(command.last().unwrap())).unwrap();
+    }
+    assert_eq!(names(path), ["compare.toml", "study.toml", "table.csv", "train.toml"]);
 }
 
+/// A job that is not resumed says that nothing was written, and nothing was.
 #[test]
-fn a_study_stopped_anywhere_is_resumed() {
-    stopped_everywhere("study", &["study", "study.toml", "--out", "study"], None, 13);
+fn a_signal_leaves_nothing_of_what_cannot_be_resumed() {
+    let folder = folder();
+    let path = folder.path();
+    std::fs::create_dir(path.join("temporary")).unwrap();
+    let rows: String = (0..3000).map(|i| format!("{},{},{}\n", i % 97, (i * i) % 89, i % 2)).collect();
+    std::fs::write(path.join("table.csv"), rows).unwrap();
+    let before = names(path);
+    let deep = "mlp = { hidden = [1, 1, 1, 1, 1, 1], activation = 'tanh' }";
+    let fit = ["fit", "table.csv", "--arch", deep, "--c", "1", "--out", "m.npz"];
+    let wide = "mlp = { hidden = [256, 256] }";
+    let kernel = ["kernel", "--arch", wide, "--n", "1000", "--width", "256", "--samples", "1000", "--out", "/dev/null"];
+    for (index, (command, begun, words)) in
+        [(&fit[..], "hinge loss", "; nothing was written"), (&kernel, "memory: ", "; nothing is left of it")]
+            .into_iter()
+            .enumerate()
+    {
+        let (signal, code) = [("-TERM", 143), ("-INT", 130)][index];
+        let mut child =
+            program(path, command).env("TMPDIR", path.join("temporary")).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains(begun)), "{command:?}");
+        kill(signal, child.id());
+        let last = lines.last().unwrap_or_default();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{command:?}: {last}");
+        assert!(last.starts_with("widenet: stopped by SIG") && last.ends_with(words), "{last}");
+        assert_eq!((names(path), names(&path.join("temporary"))), (before.clone(), Vec::new()), "{command:?}");
+    }
 }
 
+/// What goes to a device is not resumed, so nothing of it is kept.
 #[test]
-fn a_kernel_stopped_anywhere_is_resumed() {
-    let command = ["kernel", "--arch", "mlp = { hidden = [4] }", "--n", "6", "--width", "4", "--out", "k.npz"];
-    stopped_everywhere("k.npz", &command, None, 4);
+fn a_full_device_leaves_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    let kernel = ["kernel", "--arch", "mlp = { hidden = [4] }", "--n", "6", "--out", "/dev/full"];
+    for more in [&[][..], &["--resume"], &["--force"]] {
+        fails(&run(path, &[&kernel[..], more].concat()), &["/dev/full", "No space left on device"]);
+        assert_eq!(names(path), ["study.toml", "train.toml"]);
+    }
+    fails(
+        &run(path, &[&kernel[..], &["--stop-after-blocks", "1"]].concat()),
+        &["--stop-after-blocks: --out is no file"],
+    );
+}
+
+/// Too little memory is a refusal, not the end of the process in the middle of its work.
+#[test]
+fn too_little_address_space_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    succeeds(run(path, &["train", "train.toml", "--out", "run"]));
+    let before = everything(path);
+    let limited = |kibibytes: u64, command: &str| {
+        let script = format!("ulimit -v {kibibytes}; exec {} {command}", env!("CARGO_BIN_EXE_widenet"));
+        Command::new("sh").current_dir(path).env("RAYON_NUM_THREADS", "2").args(["-c", &script]).output().unwrap()
+    };
+    let commands = ["certify run/machine.npz --n 4 --out new", "train train.toml --out new"];
+    for command in commands {
+        for kibibytes in [200_000, 250_000, 300_000, 350_000, 400_000] {
+            let refused = limited(kibibytes, command);
+            fails(&refused, &["needs about ", "of memory are free"]);
+            assert_eq!(refused.status.code(), Some(1), "{command} in {kibibytes} KiB");
+            assert!(everything(path) == before, "{command} in {kibibytes} KiB left something");
+        }
+        succeeds(limited(2_000_000, command));
+        std::fs::remove_dir_all(path.join("new")).unwrap();
+    }
 }

@@ -218,7 +218,7 @@ pub struct RecordConfig {
     #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// Test samples whose outputs are followed, by position.
-    #[serde(default = "defaults::probes")]
+    #[serde(default = "defaults::probes", deserialize_with = "probes")]
     pub probes: Vec<usize>,
     /// Training samples on which the change of the empirical kernel is measured; 0 leaves it out.
     #[serde(default = "defaults::kernel_samples")]
@@ -299,6 +299,34 @@ pub(crate) fn points<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZe
         return Ok(points);
     }
     Err(serde::de::Error::custom(format!("points is {points}: at most {MOST_POINTS} records are kept")))
+}
+
+/// Widths, from the narrowest on, each once.
+pub(crate) fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NonZeroUsize>, D::Error> {
+    let widths = Vec::<NonZeroUsize>::deserialize(deserializer)?;
+    match widths.windows(2).find(|pair| pair[0] >= pair[1]) {
+        None => Ok(widths),
+        Some(pair) => Err(serde::de::Error::custom(format!("widths must ascend, but {} follows {}", pair[1], pair[0]))),
+    }
+}
+
+/// Values of a list of which each is there once; `what` names one, and `key` is what is told apart.
+pub(crate) fn once<'de, D, T, K>(deserializer: D, what: &str, key: impl Fn(&T) -> K) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+    K: PartialEq + std::fmt::Debug,
+{
+    let values = Vec::<T>::deserialize(deserializer)?;
+    let keys: Vec<K> = values.iter().map(key).collect();
+    match (1..keys.len()).find(|&i| keys[..i].contains(&keys[i])) {
+        None => Ok(values),
+        Some(i) => Err(serde::de::Error::custom(format!("the {what} {:?} is there twice", keys[i]))),
+    }
+}
+
+fn probes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
+    once(deserializer, "probe", |probe| *probe)
 }
 
 /// A name that a folder can have: one component of a path.
@@ -536,6 +564,13 @@ mod tests {
         assert!(error.starts_with("c.toml:2"), "{error}");
         let error = parse(&format!("{QUICK}\n[machine]\nkernel = 'rbf'\n")).unwrap_err();
         assert!(error.starts_with("c.toml:13: unknown variant `rbf`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_there_twice_is_refused() {
+        let with = |probes: &str| parse(&format!("{QUICK}\n[record]\nprobes = {probes}\n"));
+        assert_eq!(with("[3, 1]").unwrap().record.probes, [3, 1]);
+        assert_eq!(with("[3, 1, 3]").unwrap_err(), "c.toml:13: the probe 3 is there twice");
     }
 
     #[test]

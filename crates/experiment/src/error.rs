@@ -114,10 +114,10 @@ pub enum Error {
     },
     /// Training diverged.
     #[error(
-        "training diverged at step {step}: the {who}'s {what} is {value}{}; try {}. What was recorded until then is in {}",
+        "training diverged at step {step}: the {who}'s {what} is {value}{}; try {}{}",
         last.map_or(String::new(), |last| format!(" (its last finite loss was {})", number(last))),
         if *step == 0 { "sigma_w and sigma_b near 1, and features of a smaller size" } else { "a smaller training.learning_rate" },
-        folder.display()
+        folder.as_ref().map_or(String::new(), |folder| format!(". What was recorded until then is in {}", folder.display()))
     )]
     Diverged {
         /// The network, the machine or the linearised network.
@@ -130,8 +130,8 @@ pub enum Error {
         value: f64,
         /// Its own loss before, if there was one.
         last: Option<f64>,
-        /// The run folder.
-        folder: PathBuf,
+        /// The run folder, if anything was recorded.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -144,6 +144,7 @@ impl From<StoreError> for Error {
             StoreError::NotARun { .. } | StoreError::Foreign { .. } | StoreError::Here { .. } => {
                 "; --out names another"
             }
+            StoreError::Lost { .. } => "; put it back, or start anew by --force",
             StoreError::Damaged { .. } | StoreError::Other { .. } => "; --force starts anew",
             _ => "",
         };

@@ -2,7 +2,8 @@
 //!
 //! At SIGINT and SIGTERM the program ends at once, but not while a file is half written: what is on the disk then is
 //! what `--resume` goes on with. Jobs that have more in memory than on the disk, or that clean up, look at [`caught`]
-//! or [`check`] between their steps, and end there. A second signal ends the program wherever it is.
+//! or [`check`] between their steps, and end there. A second signal ends the program wherever it is. What was kept and how
+//! to go on is said in one line.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -17,6 +18,9 @@ static LOOKING: AtomicUsize = AtomicUsize::new(0);
 /// Jobs at work that can be resumed.
 static RESUMABLE: AtomicUsize = AtomicUsize::new(0);
 
+/// Jobs at work that have written nothing so far.
+static UNWRITTEN: AtomicUsize = AtomicUsize::new(0);
+
 /// A job at work, until this is dropped.
 pub(crate) struct Job(&'static AtomicUsize);
 
@@ -29,6 +33,11 @@ impl Job {
     /// One that can be resumed.
     pub(crate) fn resumable() -> Self {
         Self::of(&RESUMABLE)
+    }
+
+    /// One that writes at its end, until it does.
+    pub(crate) fn unwritten() -> Self {
+        Self::of(&UNWRITTEN)
     }
 
     fn of(jobs: &'static AtomicUsize) -> Self {
@@ -84,9 +93,12 @@ pub(crate) fn watch() {
                 if first {
                     widenet_store::write::rest(std::time::Duration::from_secs(2));
                 }
-                if RESUMABLE.load(Ordering::SeqCst) > 0 {
-                    say(format!("stopped by {}; the same command with --resume goes on", name(signal)));
-                }
+                let what = match (RESUMABLE.load(Ordering::SeqCst), UNWRITTEN.load(Ordering::SeqCst)) {
+                    (0, 0) => "",
+                    (0, _) => "; nothing was written",
+                    _ => "; the same command with --resume goes on",
+                };
+                say(format!("stopped by {}{what}", name(signal)));
                 std::process::exit(128 + signal);
             }
         });

@@ -71,6 +71,12 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
+    /// What other files are parts of is not there, though they are.
+    #[error("{}: is missing, though parts of what it was written for are there", path.display())]
+    Lost {
+        /// The file that is missing.
+        path: PathBuf,
+    },
     /// It was written under another configuration.
     #[error("{}: belongs to another configuration", path.display())]
     Other {

@@ -8,6 +8,9 @@ use crate::error::StoreError;
 
 /// A file that its holder alone has, until it is dropped or the process ends, however it ends.
 ///
+/// The file goes with its holder. That of a process that was killed stays, for nobody is left to remove it; nobody has
+/// it then, and the next holder takes it away. It is the folder's own, never somebody else's.
+///
 /// Where a file system has no locks, nothing is refused.
 #[derive(Debug)]
 pub struct Lock {

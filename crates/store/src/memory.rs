@@ -15,8 +15,8 @@ pub struct MemoryError {
 }
 
 /// Bytes that this process can still take without swapping: what the computer has free, what the control groups of the
-/// process leave it (a container's limit), and what is left of its address space (`ulimit -v`); the least of them. `None`
-/// where the system does not tell.
+/// process leave it (a container's limit), and what threads leave of its address space (`ulimit -v`); the least of them.
+/// `None` where the system does not tell.
 pub fn available() -> Option<u64> {
     let mut system = System::new();
     system.refresh_memory();
@@ -31,8 +31,30 @@ pub fn available() -> Option<u64> {
     let group = process.and_then(|process| process.cgroup_limits()).or_else(|| system.cgroup_limits());
     // What a group has in its cache of files is given back when it is needed: only what cannot be counts.
     let group = group.filter(|group| group.total_memory > 0).map(|group| group.total_memory.saturating_sub(group.rss));
-    let space = process.and_then(|process| address_space()?.checked_sub(process.virtual_memory()).or(Some(0)));
+    let space = process.and_then(|process| {
+        let taken = process.virtual_memory().saturating_add(set_aside());
+        Some(address_space()?.saturating_sub(taken))
+    });
     [free, group, space].into_iter().flatten().min()
+}
+
+/// Address space that threads set aside when they begin to compute, used or not: for matrix products twice the largest
+/// cache each, and the C library's allocator 64 MiB. Where they cannot, the process is aborted.
+fn set_aside() -> u64 {
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+    let threads =
+        asked.filter(|&threads| threads > 0).or(std::thread::available_parallelism().ok().map(|n| n.get() as u64));
+    threads.unwrap_or(1).saturating_mul((2 * largest_cache()).saturating_add(64 << 20))
+}
+
+/// Bytes of the largest cache of the first processor; 32 MiB where the system does not tell.
+fn largest_cache() -> u64 {
+    let size = |level| {
+        let file = format!("/sys/devices/system/cpu/cpu0/cache/index{level}/size");
+        let text = std::fs::read_to_string(file).ok()?;
+        Some(text.trim().strip_suffix('K')?.parse::<u64>().ok()?.saturating_mul(1 << 10))
+    };
+    (0..4).filter_map(size).max().unwrap_or(32 << 20)
 }
 
 /// The limit on the address space, if there is one.

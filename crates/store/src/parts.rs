@@ -10,6 +10,14 @@ use crate::checksum::{Checksum, read, read_written, seal, unseal};
 use crate::error::StoreError;
 use crate::run_folder::RunFolder;
 
+/// The folder of parts.
+const PARTS: &str = "parts";
+
+/// Whether a file of a run is a part of it or of a section.
+pub(crate) fn is_part(name: &str) -> bool {
+    Path::new(name).parent().is_some_and(|folder| folder.ends_with(PARTS))
+}
+
 /// The parts of a run, or of a section of it.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
@@ -20,12 +28,12 @@ pub struct Parts<'a> {
 impl RunFolder {
     /// The run's parts: files in the folder `parts`.
     pub fn parts(&self) -> Parts<'_> {
-        Parts { run: self, folder: "parts".into() }
+        Parts { run: self, folder: PARTS.into() }
     }
 
     /// The parts of a section of the run: files in `SECTION/parts`.
     pub fn parts_of(&self, section: &str) -> Parts<'_> {
-        Parts { run: self, folder: format!("{section}/parts") }
+        Parts { run: self, folder: format!("{section}/{PARTS}") }
     }
 }
 

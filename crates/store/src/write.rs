@@ -21,6 +21,7 @@ use crate::lock::claim;
 ///
 /// When it cannot be written, or another process is writing it. The file that was there is left as it was.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let _writing = writing();
     match Place::of(path).map_err(StoreError::io(path))? {
         Place::Stream(mut stream) => {
             stream.write_all(bytes).and_then(|()| stream.flush()).map_err(StoreError::io(path))
@@ -35,6 +36,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 ///
 /// As for [`write_whole`], and what `fill` says.
 pub fn write_with<T, E: From<StoreError>>(path: &Path, fill: impl FnOnce(&mut File) -> Result<T, E>) -> Result<T, E> {
+    let _writing = writing();
     match Place::of(path).map_err(StoreError::io(path))? {
         Place::File(target) => replace(path, &target, fill),
         Place::Stream(mut stream) => {
@@ -162,7 +164,6 @@ fn replace<T, E: From<StoreError>>(
     target: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
 ) -> Result<T, E> {
-    let _writing = writing();
     let partial = partial_of(target);
     let mut file = claim(&partial, path)?;
     let done = fill_and_rename(&mut file, &partial, target, fill, path);

@@ -199,6 +199,7 @@ pub(crate) fn certify_command(args: CertifyArgs) -> Result<(), Error> {
         [0.01, 0.02, 0.05, 0.1, 0.2].map(|radius| times * radius).to_vec()
     });
     radii.sort_by(f64::total_cmp);
+    radii.dedup();
     let folder = args.model.parent().and_then(|folder| folder.file_name()).or(args.model.file_stem());
     let name = folder.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let places = Places {

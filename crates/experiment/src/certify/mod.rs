@@ -17,6 +17,7 @@ use widenet_machine::{Classes, is_right};
 use widenet_store::numbers::count;
 use widenet_store::text::{quoted, visible};
 
+use crate::backend::Backend;
 use crate::config::DataConfig;
 use crate::data_source;
 use crate::error::Error;
@@ -46,6 +47,7 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let count = count(samples.len(), "sample");
     eprintln!("{}: {}; {count}", visible(&config.model.to_string_lossy()), model.describe());
 
+    check_memory(&model, samples.len())?;
     let _looking = crate::signals::Job::looking();
     let configuration = crate::config::to_toml(config);
     let folder = RunFolder::create(&places.run, places.existing, &configuration, Early::Removed)?;
@@ -55,6 +57,17 @@ pub fn certify(config: &CertifyConfig, places: &Places) -> Result<Finished, Erro
     let certified = Certified { config, model, samples, outcomes, seconds: started.elapsed().as_secs_f64() };
     let finished = output::finish(&folder, &certified)?;
     run_folder::finish(folder, finished)
+}
+
+/// Refuses a model whose bounds do not fit: every thread has a few matrices of its features beside its stack.
+fn check_memory(model: &Model, samples: usize) -> Result<(), Error> {
+    let (features, threads) = (model.features() as u64, rayon::current_num_threads().min(samples) as u64);
+    let needed =
+        features.saturating_mul(features).saturating_mul(4 * 8).saturating_add(2 << 20).saturating_mul(threads);
+    let what = || format!("certifying samples of {features} features, {threads} at a time,");
+    crate::memory::check(Backend::Flex, needed, what, |_| {
+        (threads > 1).then(|| "RAYON_NUM_THREADS=1 needs less".into())
+    })
 }
 
 /// Evenly spaced samples.

@@ -7,7 +7,7 @@ use widenet_machine::LossConfig;
 use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
-use crate::config::{component, defaults, positive};
+use crate::config::{ascending, component, defaults, positive};
 
 /// Everything that decides what `widenet compare` computes. Read from TOML; unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ pub struct SamplesConfig {
 pub struct WidthsConfig {
     /// The widths, in ascending order: units or channels of the narrowest hidden layer. The others keep their ratio
     /// to it.
-    #[serde(deserialize_with = "ascending")]
+    #[serde(deserialize_with = "several")]
     pub widths: Vec<NonZeroUsize>,
     /// Networks per width; 5 by default.
     #[serde(default = "five")]
@@ -86,14 +86,11 @@ fn five() -> NonZeroUsize {
     NonZeroUsize::new(5).expect("5 is not 0")
 }
 
-fn ascending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NonZeroUsize>, D::Error> {
-    let widths = Vec::<NonZeroUsize>::deserialize(deserializer)?;
-    if widths.len() < 2 {
-        return Err(serde::de::Error::custom("a slope needs at least two widths"));
-    }
-    match widths.windows(2).find(|pair| pair[0] >= pair[1]) {
-        None => Ok(widths),
-        Some(pair) => Err(serde::de::Error::custom(format!("widths must ascend, but {} follows {}", pair[1], pair[0]))),
+fn several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NonZeroUsize>, D::Error> {
+    let widths = ascending(deserializer)?;
+    match widths.len() {
+        0 | 1 => Err(serde::de::Error::custom("a slope needs at least two widths")),
+        _ => Ok(widths),
     }
 }
 

@@ -383,6 +383,7 @@ impl FitArgs {
 
 /// Runs the command.
 pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
+    let unwritten = crate::signals::Job::unwritten();
     args.check()?;
     let loss = args.loss()?;
     let samples = args.samples.training()?;
@@ -417,7 +418,9 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
         ..machine
     };
     let libsvm = args.libsvm.as_ref().map(|path| Ok::<_, Error>((path, machine.to_libsvm()?))).transpose()?;
-    output::write(&args.out, &machine.to_npz(), args.force)?;
+    let npz = machine.to_npz();
+    drop(unwritten);
+    output::write(&args.out, &npz, args.force)?;
     if let Some((path, text)) = libsvm {
         output::write(path, text.as_bytes(), args.force)?;
     }

@@ -45,6 +45,7 @@ pub(crate) struct PredictArgs {
 
 /// Runs the command.
 pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
+    let unwritten = crate::signals::Job::unwritten();
     output::check(&[("--out", &args.out)], &[&args.machine, &args.samples.data], args.force)?;
     let machine = SavedMachine::read(&args.machine)?;
     let kernel = MachineKernel::parse(&machine.kernel).map_err(|problem| Error::file(&args.machine, problem))?;
@@ -85,6 +86,7 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
         csv.write_record(std::iter::once(prediction).chain(numbers)).map_err(failed)?;
     }
     let bytes = csv.into_inner().map_err(|error| Error::file(&args.out, error.error()))?;
+    drop(unwritten);
     output::write(&args.out, &bytes, args.force)?;
     let say = |text: String| say(&args.out, &format!("{text}\n"));
 

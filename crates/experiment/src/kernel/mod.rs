@@ -3,6 +3,8 @@
 //! The matrices are cut into blocks of rows, of a symmetric one only what is on or below the diagonal. Finished blocks
 //! go to the folder `FILE.npz.partial`, so that a long job can be resumed. At the end one matrix after the other is
 //! put together and written; see [`crate::gram_file`] for the file.
+//!
+//! A device or a pipe is no place to go on from: of a job for one of these nothing is kept.
 
 mod alive;
 mod command;
@@ -34,6 +36,7 @@ use crate::error::Error;
 use crate::gram_file::{GramFile, GramWriter, Metadata, hash, test_key};
 use crate::memory::readable;
 use crate::run_folder::{folder_of, refuse_existing};
+use crate::signals;
 use crate::train::Finished;
 
 use alive::lifeless;
@@ -130,6 +133,8 @@ const MEMORY: u64 = 4 << 30;
 ///
 /// When anything asked for is impossible (nothing is written then), or when a file cannot be written.
 pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, Error> {
+    let unwritten = signals::Job::unwritten();
+    let resumable = !is_stream(&places.out);
     let partial = check_places(places)?;
     let data = data_source::open(&config.data, places.data.as_deref())?;
     let architecture = config.architecture.build(Shape::Image(data.train.shape))?;
@@ -149,9 +154,9 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
     };
     let metadata = metadata(config, &architecture, &data);
     let setup = Setup { config, places, data, architecture, limit, networks, device, metadata };
-    if places.resume && places.out.is_file() && !is_stream(&places.out) {
+    if places.resume && places.out.is_file() && resumable {
         if GramFile::read(&places.out).is_ok_and(|file| file.metadata == setup.metadata) {
-            if Partial::interrupted(&partial) {
+            if Partial::interrupted(&partial)? {
                 Partial::resume(&partial, &setup.metadata)?.0.remove()?;
             } else {
                 Partial::remove_rest(&partial)?;
@@ -162,10 +167,12 @@ pub fn kernel(config: &KernelConfig, places: &KernelPlaces) -> Result<Finished, 
         refuse_existing(&places.out, places.force)?;
     }
     let job = setup.plan()?;
-    let _job = crate::signals::Job::resumable();
-    let (partial, job) = match places.resume && Partial::interrupted(&partial) {
+    let _job = if resumable { signals::Job::resumable() } else { signals::Job::looking() };
+    drop(unwritten);
+    let (partial, job) = match places.resume && resumable && Partial::interrupted(&partial)? {
         true => Partial::resume(&partial, &setup.metadata)?,
-        false => (Partial::create(&partial, &job)?, job),
+        false if resumable => (Partial::create(&partial, &job)?, job),
+        false => (Partial::temporary(&job)?, job),
     };
     setup.announce(&job);
     setup.execute(partial, &job)
@@ -184,10 +191,18 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     // Whether it is this very job that is finished, is seen when the job is known.
     refuse_existing(out, places.force || places.resume)?;
     let partial = Partial::place(out);
+    if is_stream(out) {
+        return match places.stop_after {
+            Some(_) => {
+                Err(Error::Setting("--stop-after-blocks: --out is no file, so nothing is kept to go on with".into()))
+            }
+            None => Ok(partial),
+        };
+    }
     if Folder::is_written(&partial) {
         return Err(StoreError::Locked { path: partial }.into());
     }
-    if Partial::interrupted(&partial) && !places.resume && !places.force {
+    if !places.resume && !places.force && Partial::interrupted(&partial)? {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
     }
     Ok(partial)
@@ -493,6 +508,9 @@ impl Worker<'_> {
                     self.progress.inc(1);
                     self.progress.reset_eta();
                     continue;
+                }
+                if is_stream(&self.setup.places.out) {
+                    signals::check()?;
                 }
                 if self.setup.places.stop_after.is_some_and(|limit| self.computed >= limit) {
                     return Ok(false);

@@ -1,10 +1,12 @@
-//! The finished row blocks of an unfinished job: the folder `FILE.npz.partial`.
+//! The finished row blocks of an unfinished job: the folder `FILE.npz.partial`. A job whose matrices go to a device or a
+//! pipe is not resumed: its blocks are in a temporary folder.
 
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
-use widenet_store::{Checksum, Folder, StoreError, is_stream, seal, unseal};
+use tempfile::TempDir;
+use widenet_store::{Checksum, Folder, StoreError, seal, unseal};
 
 use crate::config::difference;
 use crate::error::Error;
@@ -16,6 +18,9 @@ use crate::kernel::tiling::Tiling;
 pub struct Partial {
     folder: Folder,
     job: Checksum,
+    /// In which the folder is, if it goes when this does.
+    #[expect(dead_code, reason = "held until the folder is not needed")]
+    temporary: Option<TempDir>,
 }
 
 /// What a partial belongs to, and how it is cut.
@@ -31,34 +36,49 @@ pub struct Job {
 
 const JOB: &str = "job.json";
 
+/// The end of a block's name.
+const BLOCK: &str = ".f64";
+
 impl Partial {
-    /// The folder that belongs to a file; of a device or an output of the program it is in the current folder.
+    /// The folder that belongs to a file.
     pub fn place(file: &Path) -> PathBuf {
-        let mut name = match is_stream(file) {
-            true => file.file_name().unwrap_or_default().to_owned(),
-            false => file.as_os_str().to_owned(),
-        };
+        let mut name = file.as_os_str().to_owned();
         name.push(".partial");
         name.into()
     }
 
     /// Whether there is an interrupted job at `path`.
-    pub fn interrupted(path: &Path) -> bool {
-        path.join(JOB).is_file()
+    ///
+    /// # Errors
+    ///
+    /// When there are blocks, and not the job that they are of.
+    pub fn interrupted(path: &Path) -> Result<bool, StoreError> {
+        match Folder::has_lost(path, JOB, |name| name.ends_with(BLOCK))? {
+            true => Err(StoreError::Lost { path: path.join(JOB) }),
+            false => Ok(path.join(JOB).is_file()),
+        }
     }
 
     /// Starts a folder, in place of one that is there.
     pub fn create(path: &Path, job: &Job) -> Result<Self, Error> {
-        let folder = Folder::open(path)?;
-        folder.clear(JOB)?;
+        let folder = Folder::open(path, JOB)?;
+        folder.clear()?;
         let (text, sum) = sealed(job);
         folder.write(JOB, &text)?;
-        Ok(Self { folder, job: sum })
+        Ok(Self { folder, job: sum, temporary: None })
+    }
+
+    /// Starts a folder that nothing is left of.
+    pub fn temporary(job: &Job) -> Result<Self, Error> {
+        let folder = tempfile::tempdir().or_else(|_| tempfile::tempdir_in("."));
+        let folder = folder.map_err(|error| Error::file("a temporary folder", error))?;
+        let partial = Self::create(&folder.path().join("partial"), job)?;
+        Ok(Self { temporary: Some(folder), ..partial })
     }
 
     /// Opens the folder of an interrupted job and checks that it belongs to this one.
     pub fn resume(path: &Path, metadata: &Metadata) -> Result<(Self, Job), Error> {
-        let folder = Folder::open(path)?;
+        let folder = Folder::open(path, JOB)?;
         let file = path.join(JOB);
         let text = std::fs::read(&file).map_err(|error| Error::file(&file, error))?;
         let damaged = |problem: &str| StoreError::Damaged { path: file.clone(), problem: problem.into() };
@@ -79,11 +99,11 @@ impl Partial {
         if !whole || tilings.clone().any(|tiling| tiling.rows == 0 || tiling.columns == 0) {
             return Err(Error::file(file, "damaged: its blocks make no sense; --force starts anew"));
         }
-        Ok((Self { folder, job: sum }, job))
+        Ok((Self { folder, job: sum, temporary: None }, job))
     }
 
     fn name(key: &str, block: usize, count: usize) -> String {
-        format!("{key}-{block}-{count}.f64")
+        format!("{key}-{block}-{count}{BLOCK}")
     }
 
     /// Whether a block holds the sum over so many networks, or more.
@@ -122,7 +142,7 @@ impl Partial {
         if !path.exists() {
             return Ok(());
         }
-        match Folder::open(path).and_then(|folder| folder.delete(JOB)) {
+        match Folder::open(path, JOB).and_then(Folder::delete) {
             // Somebody else's.
             Err(StoreError::Foreign { .. }) => Ok(()),
             removed => Ok(removed?),
@@ -131,7 +151,7 @@ impl Partial {
 
     /// Removes the folder: the job is done.
     pub fn remove(self) -> Result<(), Error> {
-        Ok(self.folder.delete(JOB)?)
+        Ok(self.folder.delete()?)
     }
 }
 

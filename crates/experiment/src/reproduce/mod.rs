@@ -170,6 +170,7 @@ impl Scale {
 ///
 /// As for [`train`] and [`study`].
 pub fn reproduce(target: Target, options: &Options) -> Result<Finished, Error> {
+    let _unwritten = signals::Job::unwritten();
     // Before anything is written.
     RunFolder::check(&options.places.run, options.places.existing)?;
     let mut settings = format!("target = \"{}\"\nscale = \"{}\"\n", target.name(), options.scale.name());

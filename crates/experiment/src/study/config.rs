@@ -2,14 +2,14 @@
 
 use std::num::NonZeroUsize;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use widenet_machine::LossConfig;
 use widenet_model::{ArchitectureConfig, Precision};
 
 use crate::backend::Backend;
 use crate::config::{
-    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, component, defaults, not_negative, points,
-    positive,
+    DataConfig, KernelName, Parameters, Regulariser, TrainingConfig, ascending, component, defaults, not_negative,
+    once, points, positive,
 };
 
 /// Everything that decides what `widenet study` computes. Read from TOML; unknown keys are errors.
@@ -58,10 +58,11 @@ pub enum StudyKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GapConfig {
-    /// Widths of the narrowest hidden layer; the others keep their ratio to it.
+    /// Widths of the narrowest hidden layer, in ascending order; the others keep their ratio to it.
+    #[serde(deserialize_with = "ascending")]
     pub widths: Vec<NonZeroUsize>,
     /// Regularisations in the mean form, each in place of the rows' own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "lambdas")]
     pub lambdas: Vec<f64>,
     /// Networks per width; 5 by default.
     #[serde(default = "five")]
@@ -70,6 +71,7 @@ pub struct GapConfig {
     #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained.
+    #[serde(deserialize_with = "rows")]
     pub rows: Vec<RowConfig>,
 }
 
@@ -115,6 +117,7 @@ pub struct ObjectiveConfig {
     #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained, one after the other.
+    #[serde(deserialize_with = "rows")]
     pub rows: Vec<RowConfig>,
 }
 
@@ -126,6 +129,7 @@ pub struct PathKernelConfig {
     #[serde(default = "defaults::points", deserialize_with = "points")]
     pub points: NonZeroUsize,
     /// What is trained, one after the other.
+    #[serde(deserialize_with = "rows")]
     pub rows: Vec<RowConfig>,
 }
 
@@ -134,7 +138,7 @@ pub struct PathKernelConfig {
 #[serde(deny_unknown_fields)]
 pub struct GeneralisationConfig {
     /// The bound fails with at most this probability; several are shown side by side.
-    #[serde(default = "deltas")]
+    #[serde(default = "both_deltas", deserialize_with = "deltas")]
     pub deltas: Vec<f64>,
     /// About so many records, evenly spaced on a logarithmic axis of steps.
     #[serde(default = "defaults::points", deserialize_with = "points")]
@@ -147,7 +151,8 @@ pub struct GeneralisationConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FromMachineConfig {
-    /// Widths of the narrowest hidden layer; the others keep their ratio to it.
+    /// Widths of the narrowest hidden layer, in ascending order; the others keep their ratio to it.
+    #[serde(deserialize_with = "ascending")]
     pub widths: Vec<NonZeroUsize>,
     /// Networks per width; 5 by default.
     #[serde(default = "five")]
@@ -160,8 +165,21 @@ fn five() -> NonZeroUsize {
     NonZeroUsize::new(5).expect("5 is not 0")
 }
 
-fn deltas() -> Vec<f64> {
+fn both_deltas() -> Vec<f64> {
     vec![0.05, 0.99]
+}
+
+fn lambdas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    once(deserializer, "lambda", |lambda| *lambda)
+}
+
+fn deltas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    once(deserializer, "delta", |delta| *delta)
+}
+
+/// Rows are told apart by their names.
+fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RowConfig>, D::Error> {
+    once(deserializer, "row", |row: &RowConfig| row.name.clone())
 }
 
 impl RowConfig {
@@ -173,5 +191,40 @@ impl RowConfig {
     /// Number of steps.
     pub fn steps(&self, training: &TrainingConfig) -> usize {
         self.steps.unwrap_or(training.steps).get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::parse;
+
+    const GAP: &str = "name = 'x'\n[data]\n[architecture.mlp]\nhidden = [4]\n[training]\nlearning_rate = 1.0\n\
+                       steps = 2\n[study.gap]\nwidths = [4, 8]\nlambdas = [0.2, 0.1]\n[[study.gap.rows]]\nname = 'a'\n\
+                       lambda_mean = 0.1\n[[study.gap.rows]]\nname = 'b'\nlambda_mean = 0.1\n";
+
+    #[test]
+    fn what_is_there_twice_is_refused() {
+        let read = |from: &str, to: &str| {
+            parse::<StudyConfig>(&GAP.replace(from, to), Path::new("s.toml")).map_err(|error| error.to_string())
+        };
+        let refused = |from: &str, to: &str| read(from, to).unwrap_err();
+        assert!(read("", "").is_ok());
+        assert_eq!(refused("[4, 8]", "[8, 8]"), "s.toml:9: widths must ascend, but 8 follows 8");
+        assert_eq!(refused("[4, 8]", "[8, 4]"), "s.toml:9: widths must ascend, but 4 follows 8");
+        assert_eq!(refused("[0.2, 0.1]", "[0.1, 1e-1]"), "s.toml:10: the lambda 0.1 is there twice");
+        assert!(refused("'b'", "'a'").ends_with(": the row \"a\" is there twice"));
+        let at = GAP.find("[study.gap]").unwrap();
+        let row = "row = { name = 'a', lambda_mean = 0.1 }\n";
+        let other = |table: &str| read(&GAP[at..], &format!("{table}{row}"));
+        assert!(other("[study.generalisation]\ndeltas = [0.5, 0.1]\n").is_ok());
+        assert!(
+            other("[study.generalisation]\ndeltas = [0.5, 0.5]\n")
+                .unwrap_err()
+                .contains("the delta 0.5 is there twice")
+        );
+        assert!(other("[study.from-machine]\nwidths = [8, 8]\n").unwrap_err().contains("8 follows 8"));
     }
 }

@@ -1,7 +1,5 @@
 //! Networks that start at the machine's solution: how far they are from it.
 
-use std::time::Instant;
-
 use indicatif::ProgressBar;
 use ndarray::{Array1, ArrayView2};
 use serde::{Deserialize, Serialize};
@@ -35,7 +33,6 @@ struct Cell {
     kernel: f64,
     /// The share of test samples on which both have the same sign.
     agreement: f64,
-    seconds: f64,
 }
 
 /// Runs the study.
@@ -83,7 +80,6 @@ fn measure(
     (g_train, g_test): (&Array1<f64>, &Array1<f64>),
     progress: &ProgressBar,
 ) -> Result<Cell, Error> {
-    let started = Instant::now();
     let width = architecture.width().expect("checked");
     let network = Network::init(architecture, seed, setup.config.precision, &setup.device);
     let inputs: ArrayView2<f64> = setup.data.train.inputs.view();
@@ -96,15 +92,7 @@ fn measure(
     let (train, test) = (max_abs(&(&f_train - g_train)), max_abs(&(&f_test - g_test)));
     super::finite(0, [train, test, kernel], || format!("the distance of a network of width {width} to the machine"))?;
     let same = f_test.iter().zip(g_test).filter(|&(&f, &g)| is_right(f, g)).count();
-    Ok(Cell {
-        width,
-        seed,
-        train,
-        test,
-        kernel,
-        agreement: same as f64 / f_test.len() as f64,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    Ok(Cell { width, seed, train, test, kernel, agreement: same as f64 / f_test.len() as f64 })
 }
 
 fn finish(

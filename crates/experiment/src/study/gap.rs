@@ -1,7 +1,6 @@
 //! The gap between networks and machines, over widths, regularisations and seeds.
 
 use std::fmt::Write as _;
-use std::time::Instant;
 
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -37,7 +36,6 @@ struct Cell {
     to_linearised: f64,
     /// And from linearised network to machine.
     linearised_to_machine: f64,
-    seconds: f64,
     points: Vec<Point>,
 }
 
@@ -166,7 +164,6 @@ fn measure(
     seed: u64,
     progress: &ProgressBar,
 ) -> Result<Cell, Error> {
-    let started = Instant::now();
     let (data, training) = (&setup.data, &setup.config.training);
     let (width, n) = (architecture.width().expect("checked"), data.train.len());
     let network = Network::init(architecture, seed, setup.config.precision, &setup.device.clone().autodiff());
@@ -196,7 +193,6 @@ fn measure(
         largest_step: 0,
         to_linearised: 0.0,
         linearised_to_machine: 0.0,
-        seconds: 0.0,
         points: Vec::new(),
     };
     for step in 0..=steps {
@@ -236,7 +232,6 @@ fn measure(
         linearised.step(&tangent, labels, loss, &all);
         progress.inc(width as u64);
     }
-    cell.seconds = started.elapsed().as_secs_f64();
     Ok(cell)
 }
 

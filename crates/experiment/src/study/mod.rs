@@ -42,6 +42,7 @@ pub struct Studied {
 /// When anything asked for is impossible (nothing is written then), when training diverges, or when the run folder
 /// cannot be written.
 pub fn study(config: &StudyConfig, places: &Places) -> Result<Studied, Error> {
+    let _unwritten = crate::signals::Job::unwritten();
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume {
         check_config(&places.run, config)?;

@@ -4,6 +4,7 @@ use burn::tensor::Device;
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 use widenet_model::Network;
+use widenet_store::StoreError;
 use widenet_store::arrays::{read_npy, write_npy};
 use widenet_store::numbers::count;
 
@@ -66,7 +67,9 @@ impl Checkpoint {
     pub fn load(folder: &RunFolder, samples: usize, device: &Device) -> Result<Option<Self>, Error> {
         let Some(mut parts) = folder.load_checkpoint()? else { return Ok(None) };
         let mut part = |name: &str| (parts.remove(name), folder.path().join(name));
-        let (Some(state), file) = part(STATE) else { return Ok(None) };
+        let missing = |path| StoreError::Damaged { path, problem: "it is missing".into() };
+        let (state, file) = part(STATE);
+        let state = state.ok_or_else(|| missing(file.clone()))?;
         let state: State = toml_edit::de::from_str(&String::from_utf8_lossy(&state))
             .map_err(|error: toml_edit::de::Error| Error::file(&file, error.message()))?;
         if state.coefficients.len() != samples {
@@ -77,7 +80,8 @@ impl Checkpoint {
             );
             return Err(Error::file(file, problem));
         }
-        let (Some(weights), file) = part(WEIGHTS) else { return Ok(None) };
+        let (weights, file) = part(WEIGHTS);
+        let weights = weights.ok_or_else(|| missing(file.clone()))?;
         let network = Network::from_safetensors(weights, &file, device)?;
         let (coordinates, file) = part(COORDINATES);
         let read = |bytes: Vec<u8>| {

@@ -87,6 +87,7 @@ impl Finished {
 /// When anything asked for is impossible (nothing is written then), when training diverges (what was recorded is
 /// kept), or when the run folder cannot be written.
 pub fn train(config: &Config, places: &Places) -> Result<Finished, Error> {
+    let _unwritten = signals::Job::unwritten();
     RunFolder::check(&places.run, places.existing)?;
     if places.existing == Existing::Resume
         && let Some(finished) = finished_with(&places.run, config)?
@@ -319,12 +320,16 @@ impl Run<'_> {
         }
         drop(looking);
         progress.finish_and_clear();
-        output::write_dynamics(self.folder, config, &records)?;
+        // A run that ends before its first record leaves nothing.
+        if !records.is_empty() {
+            output::write_dynamics(self.folder, config, &records)?;
+        }
         if let Some((step, Divergence { who, what, value })) = diverged {
             let side = NAMES.iter().position(|name| *name == who).unwrap_or_default();
             let recorded = records.last().and_then(|record| record.sides()[side]).map(|scores| scores.train_loss);
             let last = last_loss.filter(|_| side == 0).or(recorded);
-            return Err(Error::Diverged { who, step, what, value, last, folder: self.folder.path().into() });
+            let folder = (!records.is_empty()).then(|| self.folder.path().into());
+            return Err(Error::Diverged { who, step, what, value, last, folder });
         }
         if steps > stop_at {
             let path = self.folder.path();

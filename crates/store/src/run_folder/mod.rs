@@ -1,15 +1,19 @@
 //! The folder of a run, which is never overwritten by accident and replaced only when the new one is whole.
 //!
 //! A run that replaces another is made beside it: in `.NAME.new`, where its checkpoints are and where it is resumed.
-//! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed.
+//! When it is finished it takes the place, and the old one, `.NAME.old` for that moment, is removed. Until then nothing
+//! is touched in it, nor is it locked: who writes the one beside has both, and whoever writes either looks at both.
+
+mod site;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checksum::{Checksum, read};
 use crate::error::StoreError;
-use crate::folder::{Folder, foreign_at, is_listed};
-use crate::write::{folder_of, rename};
+use crate::folder::{Folder, foreign_at, read_list};
+use crate::write::rename;
+use site::{Site, There};
 
 /// What to do when the folder is there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,129 +47,8 @@ const RESULTS: &str = "results.json";
 pub struct RunFolder {
     folder: Folder,
     site: Site,
-    /// The run that is to be replaced, locked.
-    old: Option<Folder>,
     configuration: String,
     early: Early,
-}
-
-/// The place of a run, and what may lie beside it.
-#[derive(Debug)]
-struct Site {
-    place: PathBuf,
-    new: PathBuf,
-    old: PathBuf,
-}
-
-/// What is at the place of a run folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum There {
-    /// Nothing, or the rest of a run that had not begun.
-    Nothing,
-    /// A run.
-    Run,
-    /// Anything else, which is never touched.
-    Other,
-}
-
-impl There {
-    fn at(path: &Path) -> Result<Self, StoreError> {
-        match is_listed(path) && path.join(CONFIG).is_file() {
-            true => Ok(There::Run),
-            false => Ok(if foreign_at(path)?.is_empty() { There::Nothing } else { There::Other }),
-        }
-    }
-}
-
-impl Site {
-    fn of(path: &Path) -> Result<Self, StoreError> {
-        // Without a `/` at the end, which would hide that it is a link.
-        let plain: PathBuf = path.components().collect();
-        let place = match plain.is_symlink() || plain.file_name().is_none() {
-            true => plain.canonicalize().map_err(StoreError::io(path))?,
-            false => plain,
-        };
-        let name = place.file_name().unwrap_or_default().to_os_string();
-        let beside = |end: &str| {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(&name);
-            hidden.push(end);
-            folder_of(&place).join(hidden)
-        };
-        Ok(Self { new: beside(".new"), old: beside(".old"), place })
-    }
-
-    /// Whether a run was put in another's place but for the last steps.
-    fn is_half_swapped(&self) -> bool {
-        !self.place.exists() && self.old.exists()
-    }
-
-    fn check(&self, existing: Existing) -> Result<(), StoreError> {
-        let there = There::at(&self.place)?;
-        self.check_unwritten()?;
-        self.check_found(there, existing)
-    }
-
-    /// Refuses what another process writes just now, and what is in the way of a run that replaces another.
-    fn check_unwritten(&self) -> Result<(), StoreError> {
-        for path in [&self.new, &self.old, &self.place] {
-            if Folder::is_written(path) {
-                return Err(StoreError::Locked { path: self.place.clone() });
-            }
-            if path != &self.place && There::at(path)? == There::Other {
-                return Err(StoreError::Foreign { path: path.clone(), files: foreign_at(path)? });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_found(&self, there: There, existing: Existing) -> Result<(), StoreError> {
-        if self.is_half_swapped() {
-            return match existing {
-                Existing::Refuse => Err(StoreError::Unfinished { path: self.new.clone() }),
-                Existing::Resume | Existing::Replace => Ok(()),
-            };
-        }
-        let beside = There::at(&self.new)?;
-        match (there, existing) {
-            (There::Other, _) => Err(StoreError::NotARun { path: self.place.clone(), files: foreign_at(&self.place)? }),
-            (There::Nothing, Existing::Resume) if beside != There::Run => {
-                Err(StoreError::Nothing { path: self.place.clone() })
-            }
-            (There::Nothing, Existing::Refuse) if beside == There::Run => {
-                Err(StoreError::Unfinished { path: self.new.clone() })
-            }
-            (There::Run, Existing::Refuse) => Err(StoreError::Exists { path: self.place.clone() }),
-            (There::Run, Existing::Replace) => {
-                self.check_elsewhere()?;
-                let files = foreign_at(&self.place)?;
-                if files.is_empty() { Ok(()) } else { Err(StoreError::Foreign { path: self.place.clone(), files }) }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The program's own folder, or one that it lies in, cannot be exchanged.
-    fn check_elsewhere(&self) -> Result<(), StoreError> {
-        let (here, place) = (std::env::current_dir(), self.place.canonicalize());
-        match (here, place) {
-            (Ok(here), Ok(place)) if here.starts_with(&place) => Err(StoreError::Here { path: self.place.clone() }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends a swap that was cut short: a finished run goes to its place, and what it replaced is removed.
-    fn settle(&self) -> Result<(), StoreError> {
-        if !self.place.exists() {
-            let finished = self.new.join(RESULTS).is_file();
-            let from = if finished { &self.new } else { &self.old };
-            rename(from, &self.place).map_err(StoreError::io(&self.place))?;
-            if !finished {
-                return Ok(());
-            }
-        }
-        Folder::open(&self.old)?.delete(CONFIG)
-    }
 }
 
 impl Existing {
@@ -213,42 +96,47 @@ impl RunFolder {
     pub fn create(path: &Path, existing: Existing, configuration: &str, early: Early) -> Result<Self, StoreError> {
         let site = Site::of(path)?;
         site.check(existing)?;
-        // Whoever replaces a run has both folders, first the one beside.
-        let beside = site.new.exists().then(|| Folder::open(&site.new)).transpose()?;
+        let open = |path: &Path| Folder::open(path, CONFIG);
+        // Whoever comes second of two that write either folder sees that the first one does.
+        let alone = |other: &Path| match Folder::is_written(other) {
+            true => Err(StoreError::Locked { path: site.place.clone() }),
+            false => Ok(()),
+        };
+        let beside = site.new.exists().then(|| open(&site.new)).transpose()?;
         if site.old.exists() {
             drop(beside);
             site.settle()?;
             return Self::create(path, existing, configuration, early);
         }
         let beside_is_run = There::at(&site.new)? == There::Run;
-        let (folder, old) = match (There::at(&site.place)?, existing, beside) {
-            (there, Existing::Resume, Some(beside)) if beside_is_run => {
-                (beside, (there == There::Run).then(|| Folder::open(&site.place)).transpose()?)
+        let folder = match (There::at(&site.place)?, existing, beside) {
+            (_, Existing::Resume, Some(beside)) if beside_is_run => {
+                alone(&site.place)?;
+                beside
             }
-            (There::Run, Existing::Replace, beside) => {
-                let old = Folder::open(&site.place)?;
-                let new = beside.map_or_else(|| Folder::open(&site.new), Ok)?;
-                new.clear(CONFIG)?;
+            (There::Run | There::Lost, Existing::Replace, beside) => {
+                let new = beside.map_or_else(|| open(&site.new), Ok)?;
+                alone(&site.place)?;
+                new.clear()?;
                 // What others may see of it, they may see of the new one, from now on.
                 copy_mode(&site.place, &site.new)?;
-                (new, Some(old))
+                new
             }
             (there, _, beside) => {
-                if let Some(beside) = beside {
-                    beside.delete(CONFIG)?;
-                }
-                let folder = Folder::open(&site.place)?;
+                beside.map_or(Ok(()), Folder::delete)?;
+                let folder = open(&site.place)?;
+                alone(&site.new)?;
                 if there == There::Nothing {
                     // Another process may have been there between the look and the lock.
                     match There::at(&site.place)? {
-                        There::Nothing => folder.clear(CONFIG)?,
+                        There::Nothing => folder.clear()?,
                         there => site.check_found(there, existing)?,
                     }
                 }
-                (folder, None)
+                folder
             }
         };
-        let run = Self { folder, site, old, configuration: configuration.into(), early };
+        let run = Self { folder, site, configuration: configuration.into(), early };
         // A run that cannot be resumed is none before it is finished.
         if early == Early::Kept && !run.folder.path().join(CONFIG).is_file() {
             run.write_config()?;
@@ -330,23 +218,24 @@ impl RunFolder {
     /// As for [`RunFolder::finish`].
     pub fn settle(mut self) -> Result<(), StoreError> {
         crate::checkpoint::remove(&self.folder)?;
+        self.folder.settle()?;
         let Site { place, new, old } = &self.site;
         if self.folder.path() != new {
             return Ok(());
         }
-        if let Some(before) = &mut self.old {
+        let replaces = place.exists();
+        if replaces {
             // What was put there while this run went on.
-            let files = before.foreign()?;
+            let files = foreign_at(place)?;
             if !files.is_empty() {
                 return Err(StoreError::Foreign { path: place.clone(), files });
             }
-            before.names().iter().try_for_each(|name| copy_mode(&place.join(name), &new.join(name)))?;
+            read_list(place)?.iter().try_for_each(|name| copy_mode(&place.join(name), &new.join(name)))?;
             rename(place, old).map_err(StoreError::io(place))?;
-            before.moved(old.clone());
         }
         rename(new, place).map_err(StoreError::io(place))?;
         self.folder.moved(place.clone());
-        self.old.take().map_or(Ok(()), |before| before.delete(CONFIG))
+        if replaces { Folder::open(old, CONFIG)?.delete() } else { Ok(()) }
     }
 }
 
@@ -362,7 +251,7 @@ fn copy_mode(from: &Path, to: &Path) -> Result<(), StoreError> {
 impl Drop for RunFolder {
     fn drop(&mut self) {
         if self.early == Early::Removed {
-            self.folder.tidy(CONFIG);
+            let _ = self.folder.take_away();
         }
     }
 }
@@ -420,5 +309,92 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((fs::read(&results).unwrap(), mode(&path), mode(&results)), (b"2".to_vec(), 0o700, 0o600));
         assert!(root.path().join("link").is_symlink());
+    }
+
+    #[test]
+    fn a_run_that_lost_its_configuration_is_neither_gone_on_with_nor_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let lost = |existing| match create(&path, existing) {
+            Err(StoreError::Lost { path }) => path.strip_prefix(root.path()).unwrap().to_path_buf(),
+            other => panic!("{other:?}"),
+        };
+        let part =
+            |run: &RunFolder| run.parts().part("a", || Ok::<_, StoreError>([("x".to_string(), 1)].into())).unwrap();
+        let _: std::collections::BTreeMap<String, i32> = part(&create(&path, Existing::Refuse).unwrap());
+        fs::remove_file(path.join(CONFIG)).unwrap();
+        for existing in [Existing::Refuse, Existing::Resume] {
+            assert_eq!(lost(existing), Path::new("run/config.toml"));
+        }
+        // What replaces it is made beside it, as beside any run, and may lose its own.
+        let _: std::collections::BTreeMap<String, i32> = part(&create(&path, Existing::Replace).unwrap());
+        assert!(path.join("parts/a.toml").exists());
+        drop(create(&path, Existing::Resume).unwrap());
+        fs::remove_file(root.path().join(".run.new/config.toml")).unwrap();
+        for existing in [Existing::Refuse, Existing::Resume] {
+            assert_eq!(lost(existing), Path::new(".run.new/config.toml"));
+        }
+        create(&path, Existing::Replace).unwrap().finish(b"1").unwrap();
+        // So may a finished run.
+        fs::remove_file(path.join(CONFIG)).unwrap();
+        assert_eq!(lost(Existing::Refuse), Path::new("run/config.toml"));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_checkpoint_that_lost_its_pointer_is_missed() {
+        let root = tempfile::tempdir().unwrap();
+        let run = create(&root.path().join("run"), Existing::Refuse).unwrap();
+        let pointer = run.path().join("checkpoint.toml");
+        // Before the first there is a pointer to none, beside which parts may be left by a process that was killed.
+        run.save_checkpoint(&[("a", b"1")]).unwrap();
+        run.save_checkpoint(&[("a", b"2")]).unwrap();
+        assert_eq!(run.load_checkpoint().unwrap().unwrap()["a"], b"2");
+        let kept = fs::read(&pointer).unwrap();
+        fs::remove_file(&pointer).unwrap();
+        let lost = run.load_checkpoint();
+        assert!(matches!(lost, Err(StoreError::Lost { ref path }) if *path == pointer), "{lost:?}");
+        fs::write(&pointer, kept).unwrap();
+        assert_eq!(run.load_checkpoint().unwrap().unwrap()["a"], b"2");
+    }
+
+    #[test]
+    fn the_old_run_is_not_touched_before_the_new_one_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let run = create(&path, Existing::Refuse).unwrap();
+        ["z", "a"].iter().for_each(|name| run.write(name, b"1").unwrap());
+        run.save_checkpoint(&[("part", b"1")]).unwrap();
+        run.finish(b"1").unwrap();
+        let list = || fs::read_to_string(path.join("manifest.txt")).unwrap();
+        assert!(list().ends_with("\na\nconfig.toml\nresults.json\nz\n"), "{}", list());
+        // As lists of older runs were.
+        let unsorted = list().replace("\na\n", "\n") + "a\n";
+        fs::write(path.join("manifest.txt"), &unsorted).unwrap();
+        let new = create(&path, Existing::Replace).unwrap();
+        new.write("b", b"2").unwrap();
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(
+            (list(), names()),
+            (unsorted, ["a", "config.toml", "manifest.txt", "results.json", "z"].map(Into::into).to_vec())
+        );
+        new.finish(b"2").unwrap();
+        assert_eq!(names(), ["b", "config.toml", "manifest.txt", "results.json"]);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_run_that_wrote_nothing_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("above/run");
+        drop(create(&path, Existing::Refuse).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        create(&path, Existing::Refuse).unwrap().finish(b"1").unwrap();
+        drop(create(&path, Existing::Replace).unwrap());
+        assert_eq!(fs::read_dir(root.path().join("above")).unwrap().count(), 1);
     }
 }
