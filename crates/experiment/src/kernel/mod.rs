@@ -194,7 +194,7 @@ fn check_places(places: &KernelPlaces) -> Result<PathBuf, Error> {
     if Folder::is_written(&partial) {
         return Err(StoreError::Locked { path: partial }.into());
     }
-    if (places.resume || !places.force) && Partial::interrupted(&partial)? && !places.resume {
+    if !places.resume && !places.force && Partial::interrupted(&partial)? {
         return Err(Error::file(partial, "is an interrupted job; --resume continues it, --force starts anew"));
     }
     Ok(partial)
