@@ -294,8 +294,15 @@ fn a_run_that_is_not_replaced_stays_as_it_was() {
         let refused = run(path, &[&long[..], &["--set", "architecture.mlp.sigma_w=1e300"]].concat());
         assert!(!refused.status.success());
         assert!(everything(&path.join("run")) == old, "{signal} {command:?}");
-        assert_eq!(names(path), ["run", "study.toml", "train.toml"]);
+        if signal == "-KILL" {
+            std::fs::rename(path.join(".run.new"), path.join("left")).unwrap();
+        }
     }
+    assert_eq!(names(path), ["left", "run", "study.toml", "train.toml"]);
+    std::fs::rename(path.join("left"), path.join(".run.new")).unwrap();
+    succeeds(run(path, &["train", "train.toml", "--out", "run", "--force"]));
+    assert_eq!(names(path), ["run", "study.toml", "train.toml"]);
+    assert!(everything(&path.join("run")) == old);
 }
 
 /// A command that is refused can be corrected and given again.

@@ -13,7 +13,7 @@ use crate::understood;
 /// How a table is to be read, where its content does not say so.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TableArgs {
-    /// The label's column in a table, by name or number from 1 [default: the last; to predict and certify, that of fit]. Not
+    /// The label's column in a table, by name, or where none has that name by number from 1 [default: the last; to predict and certify, that of fit]. Not
     /// for LIBSVM's format, which begins every line with the label
     #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,

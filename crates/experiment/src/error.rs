@@ -172,19 +172,34 @@ impl Error {
     }
 
     /// The same error with the file and line of the sample that it is about.
-    pub(crate) fn placed(self, origin: &widenet_data::Origin) -> Self {
+    pub(crate) fn placed(mut self, origin: &widenet_data::Origin) -> Self {
+        match self.sample() {
+            Some(&mut sample) => Error::Placed { place: origin.place(sample), error: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The same error, which counts samples from the given one on, counting from the first.
+    pub(crate) fn counted_from(mut self, first: usize) -> Self {
+        if let Some(sample) = self.sample() {
+            *sample += first;
+        }
+        self
+    }
+
+    /// The position of the sample that it is about.
+    fn sample(&mut self) -> Option<&mut usize> {
         use widenet_machine::MachineError;
         use widenet_tangent::KernelError;
-        let sample = match &self {
+        match self {
             Error::Kernel(
                 KernelError::NotFinite { row, .. }
                 | KernelError::Overflow { row, .. }
                 | KernelError::Underflow { row, .. },
-            ) => *row,
-            Error::Machine(MachineError::Output { sample, .. }) => *sample,
-            _ => return self,
-        };
-        Error::Placed { place: origin.place(sample), error: Box::new(self) }
+            ) => Some(row),
+            Error::Machine(MachineError::Output { sample, .. }) => Some(sample),
+            _ => None,
+        }
     }
 
     /// What is there already, where nothing can be resumed.

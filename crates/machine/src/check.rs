@@ -183,8 +183,9 @@ pub(crate) fn check_outputs(values: ArrayView2<f64>) -> Result<(), MachineError>
 ///
 /// # Errors
 ///
-/// With the smallest eigenvalue.
+/// With the smallest eigenvalue; and as for [`check_kernel`].
 pub fn check_positive(gram: ArrayView2<f64>) -> Result<(), MachineError> {
+    check_kernel(gram)?;
     let n = gram.nrows();
     let matrix = Mat::from_fn(n, n, |i, j| gram[[i, j]]);
     let eigenvalues = matrix.self_adjoint_eigenvalues(Side::Lower).map_err(|_| MachineError::Eigenvalues)?;
@@ -233,6 +234,8 @@ mod tests {
         let error = check_positive(array![[1.0, 2.0], [2.0, 1.0]].view()).unwrap_err();
         let MachineError::NotPositive { smallest, jitter } = error else { panic!("{error}") };
         assert!((smallest + 1.0).abs() < 1e-14 && (jitter - 2.0).abs() < 1e-14);
+        let error = check_positive(array![[1.0, f64::NAN], [f64::NAN, 1.0]].view()).unwrap_err();
+        assert!(matches!(error, MachineError::NotFinite { row: 0, column: 1, .. }), "{error}");
         // Singular is fine.
         assert!(check_positive(array![[1.0, 1.0], [1.0, 1.0]].view()).is_ok());
     }

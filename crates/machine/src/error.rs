@@ -139,12 +139,13 @@ pub enum MachineError {
     /// Kernel regression on a kernel that cannot be inverted.
     #[error(
         "the kernel is singular to rounding (relative residual {residual:.1e}): without regularisation there is no \
-         unique interpolation; try lambda_mean > 0, or a jitter of about {jitter:.1e} on the diagonal"
+         unique interpolation; try lambda_mean > 0{}",
+        if *jitter > 0.0 { format!(", or a jitter of about {jitter:.1e} on the diagonal") } else { String::new() }
     )]
     Singular {
         /// `|K alpha - y| / |y|` of what was found; infinite when nothing was.
         residual: f64,
-        /// An addition to the diagonal that is enough.
+        /// An addition to the diagonal that is enough; 0 for a kernel that is 0.
         jitter: f64,
     },
     /// A factorisation that only a positive semidefinite kernel has failed.
@@ -162,6 +163,20 @@ pub enum MachineError {
          ({rounding:.1e}): bring the features to one scale, or regularise more"
     )]
     BelowRounding {
+        /// What regularisation adds to the diagonal.
+        added: f64,
+        /// How much rounding may change the kernel's eigenvalues.
+        rounding: f64,
+    },
+    /// Coefficients that the kernel's rounding spoils though the regularisation is above it.
+    #[error(
+        "the coefficients miss the labels by a relative residual of {residual:.1e}: the regularisation adds {added:.1e} to \
+         the kernel's diagonal, too little beside the rounding of its entries ({rounding:.1e}); bring the features to one \
+         scale, or regularise more"
+    )]
+    Residual {
+        /// `|(K + lambda/2 I) alpha + b - y| / |y|` of what was found.
+        residual: f64,
         /// What regularisation adds to the diagonal.
         added: f64,
         /// How much rounding may change the kernel's eigenvalues.

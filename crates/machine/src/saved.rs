@@ -14,12 +14,12 @@
 //! `K[:, m["support"]] @ m["alpha"] + m["intercept"]`.
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, Dimension};
+use ndarray::{Array, Array0, Array1, Array2, ArrayView1, ArrayView2, Axis, CowArray, Dimension, Ix2};
 use serde::{Deserialize, Serialize};
-use widenet_store::arrays::{Element, NpzReader, NpzWriter};
+use widenet_store::arrays::{ArrayError, Element, NpzReader, NpzWriter};
 use widenet_store::numbers::count;
 use widenet_store::text::one_line;
 
@@ -193,7 +193,7 @@ pub enum SavedMachineError {
 
 impl SavedMachine {
     /// A machine with coefficients `alpha: [n, k]`, reduced to its support: the samples with one other than 0. `inputs`
-    /// are the training samples, `[n, d]`.
+    /// are the training samples, `[n, d]`; what is given away is reduced where it is, and what is lent is copied.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl SavedMachine {
     pub fn new(
         machines: &Machines,
         classes: Vec<String>,
-        inputs: ArrayView2<f64>,
+        inputs: CowArray<f64, Ix2>,
         loss: LossConfig,
         objective: Objective,
     ) -> Result<Self, MachineError> {
@@ -214,7 +214,7 @@ impl SavedMachine {
         Ok(Self {
             coefficients: coefficients.select(Axis(0), &support),
             intercepts: machines.intercepts.clone(),
-            inputs: inputs.select(Axis(0), &support),
+            inputs: rows_of(inputs, &support),
             support,
             loss,
             objective,
@@ -246,7 +246,7 @@ impl SavedMachine {
             intercepts: Array1::from_elem(1, intercept),
             outcomes: Vec::new(),
         };
-        Self::new(&machines, vec!["-1".into(), "+1".into()], inputs, loss, objective)
+        Self::new(&machines, vec!["-1".into(), "+1".into()], inputs.into(), loss, objective)
     }
 
     /// The coefficients `[s]` and the intercept of a machine with one output.
@@ -285,6 +285,17 @@ impl SavedMachine {
 
     /// The bytes of the npz file. The same machine gives the same bytes.
     pub fn to_npz(&self) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        self.write_npz(&mut bytes).expect("memory takes everything");
+        bytes.into_inner()
+    }
+
+    /// Writes the npz file; it is never whole in memory.
+    ///
+    /// # Errors
+    ///
+    /// When the writer refuses.
+    pub fn write_npz(&self, writer: impl Write + Seek) -> Result<(), ArrayError> {
         let metadata = Metadata {
             widenet: env!("CARGO_PKG_VERSION").into(),
             samples: self.objective.samples(),
@@ -298,23 +309,23 @@ impl SavedMachine {
         };
         let text = toml_edit::ser::to_string_pretty(&metadata).expect("plain data");
         let support = Array1::from_iter(self.support.iter().map(|&i| i as u64));
-        let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
-        let memory = "memory takes everything";
-        npz.add("alpha", &self.coefficients).expect(memory);
-        npz.add("intercept", &self.intercepts).expect(memory);
-        npz.add("support", &support).expect(memory);
-        npz.add("support_inputs", &self.inputs).expect(memory);
+        let mut npz = NpzWriter::new(writer);
+        npz.add("alpha", &self.coefficients)?;
+        npz.add("intercept", &self.intercepts)?;
+        npz.add("support", &support)?;
+        npz.add("support_inputs", &self.inputs)?;
         let sigmoids =
             Array2::from_shape_fn((self.sigmoids.len(), 2), |(i, j)| [self.sigmoids[i].a, self.sigmoids[i].b][j]);
-        npz.add("sigmoids", &sigmoids).expect(memory);
+        npz.add("sigmoids", &sigmoids)?;
         let objective = self.objective;
         for (name, value) in
             [("lambda_mean", objective.lambda_mean()), ("lambda", objective.lambda()), ("c", objective.c())]
         {
-            npz.add(name, &Array0::from_elem((), value)).expect(memory);
+            npz.add(name, &Array0::from_elem((), value))?;
         }
-        npz.add("metadata", &Array1::from_vec(text.into_bytes())).expect(memory);
-        npz.finish().expect(memory).into_inner()
+        npz.add("metadata", &Array1::from_vec(text.into_bytes()))?;
+        npz.finish()?;
+        Ok(())
     }
 
     /// Reads a file and checks that everything is there, in the right shape.
@@ -336,6 +347,20 @@ impl SavedMachine {
     pub fn from_npz(file: impl Read + Seek) -> Result<Self, String> {
         parse(file)
     }
+}
+
+/// Some rows of a matrix, by ascending position.
+fn rows_of(matrix: CowArray<f64, Ix2>, rows: &[usize]) -> Array2<f64> {
+    if matrix.is_view() || !matrix.is_standard_layout() {
+        return matrix.select(Axis(0), rows);
+    }
+    let columns = matrix.ncols();
+    let (mut values, _) = matrix.into_owned().into_raw_vec_and_offset();
+    for (to, &from) in rows.iter().enumerate() {
+        values.copy_within(from * columns..(from + 1) * columns, to * columns);
+    }
+    values.truncate(rows.len() * columns);
+    Array2::from_shape_vec((rows.len(), columns), values).expect("whole rows")
 }
 
 fn parse(file: impl Read + Seek) -> Result<SavedMachine, String> {
@@ -433,6 +458,11 @@ mod tests {
         assert_eq!(machine.coefficients, array![[1.0], [-0.1]]);
         assert_eq!(machine.inputs, array![[0.5, 1.0], [0.25, 0.125]]);
         assert_eq!(machine.outputs(array![[2.0, 0.0], [0.0, 0.0]].view()).unwrap(), array![[2.5], [0.5]]);
+        // Given away or lent, turned round or not.
+        let (all, used) = (array![[0.5, 1.0], [9.0, 9.0], [0.25, 0.125]], [0, 2]);
+        let turned = all.t().as_standard_layout().into_owned().reversed_axes();
+        let kept = [all.view().into(), all.clone().into(), turned.into()].map(|matrix| rows_of(matrix, &used));
+        assert!(kept.iter().all(|kept| *kept == machine.inputs));
         let error = machine.outputs(array![[2.0, 0.0], [f64::INFINITY, 0.0]].view()).unwrap_err();
         assert!(matches!(error, MachineError::Output { sample: 1, output: 0, .. }), "{error}");
         assert_eq!(machine.one_output().unwrap().1, 0.5);

@@ -193,7 +193,16 @@ impl FitArgs {
     fn objective(&self, samples: usize) -> Result<Objective, Error> {
         let lambda_mean = match (self.lambda_mean, self.c) {
             (Some(lambda_mean), _) => lambda_mean,
-            (None, Some(c)) if c.is_finite() && c > 0.0 => 1.0 / (c * samples as f64),
+            (None, Some(c)) if c.is_finite() && c > 0.0 => match 1.0 / (c * samples as f64) {
+                lambda_mean if lambda_mean.is_normal() => lambda_mean,
+                _ => {
+                    let samples = count(samples, "sample");
+                    return Err(Error::Setting(format!(
+                        "--c {}: with {samples}, lambda_mean = 1 / (C n) is no longer a number that is computed with",
+                        number(c)
+                    )));
+                }
+            },
             (None, c) => {
                 return Err(Error::Setting(format!("--c {}: not a finite number > 0", number(c.unwrap_or(0.0)))));
             }
@@ -386,13 +395,14 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     let unwritten = crate::signals::Job::unwritten();
     args.check()?;
     let loss = args.loss()?;
-    let samples = args.samples.training()?;
-    let inputs = samples.inputs.view();
-    let (n, d) = inputs.dim();
+    let mut samples = args.samples.training()?;
+    let (n, d) = samples.inputs.dim();
     if let Some(i) = samples.target.missing() {
         return Err(Error::file(samples.origin.place(i), "the label is missing: fit learns from samples with labels"));
     }
-    let targets = Targets::new(&args, loss, &samples)?;
+    // What is wrong with labels may be that they are another column's.
+    let told = |_: &Error| eprintln!("{}", understood::samples(&samples, understood::Labels::of_values(&samples)));
+    let targets = Targets::new(&args, loss, &samples).inspect_err(told)?;
     args.check_libsvm(&targets, loss)?;
     let objective = args.objective(n)?;
     let labels = match &targets {
@@ -408,25 +418,28 @@ pub(crate) fn fit_command(args: FitArgs) -> Result<(), Error> {
     });
     let Fitted { machines, outputs, diagonal, sigmoids, kernel_seconds, machine_seconds } =
         fitted.map_err(|error| error.placed(&samples.origin))?;
-    let machine = SavedMachine::new(&machines, targets.names(), inputs, loss, objective)?;
+    understood::warn_of_zeros(&outputs, samples.inputs.view());
+    let samples_hash = hash(samples.inputs.view());
+    // A large table is there once: the machine keeps of it what it needs.
+    let inputs = std::mem::take(&mut samples.inputs);
     let machine = SavedMachine {
         features: samples.names.clone(),
         source: samples.origin.form.as_ref().map(samples::to_toml).unwrap_or_default(),
         kernel: kernel.to_toml(),
-        samples_hash: hash(inputs),
+        samples_hash,
         sigmoids,
-        ..machine
+        ..SavedMachine::new(&machines, targets.names(), inputs.into(), loss, objective)?
     };
     let libsvm = args.libsvm.as_ref().map(|path| Ok::<_, Error>((path, machine.to_libsvm()?))).transpose()?;
-    let npz = machine.to_npz();
     drop(unwritten);
-    output::write(&args.out, &npz, args.force)?;
+    output::write_with(&args.out, args.force, |file| {
+        machine.write_npz(file).map_err(|error| Error::file(&args.out, error))
+    })?;
     if let Some((path, text)) = libsvm {
         output::write(path, text.as_bytes(), args.force)?;
     }
     let printed = args.libsvm.as_ref().filter(|path| is_stdout(path)).unwrap_or(&args.out);
 
-    understood::warn_of_zeros(&outputs, inputs);
     let worst = worst(&machines);
     if worst.stop != Stop::Converged {
         eprintln!("{}", args.early(worst));

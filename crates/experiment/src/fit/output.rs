@@ -1,5 +1,6 @@
 //! Whether results can be written, told before there is work to lose.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -40,6 +41,16 @@ pub(super) fn check(outputs: &[(&str, &Path)], inputs: &[&Path], force: bool) ->
 pub(super) fn write(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
     refuse_existing(path, force)?;
     Ok(write_whole(path, bytes)?)
+}
+
+/// [`write`] for what is never whole in memory.
+pub(super) fn write_with(
+    path: &Path,
+    force: bool,
+    fill: impl FnOnce(&mut File) -> Result<(), Error>,
+) -> Result<(), Error> {
+    refuse_existing(path, force)?;
+    widenet_store::write_with(path, fill)
 }
 
 /// The same for every spelling of a path, whether the file is there or not.

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ndarray::{Array2, ArrayView2, Axis};
 use serde_json::json;
 use widenet_machine::{SavedMachine, Task};
 use widenet_store::numbers::{self, number};
 use widenet_store::text::csv_cell;
+use widenet_tangent::Kernel;
 
 use super::samples::SampleArgs;
 use super::{Score, Truth, output};
@@ -43,6 +45,23 @@ pub(crate) struct PredictArgs {
     json: bool,
 }
 
+/// Numbers of a kernel's matrix that are computed together: 256 MiB.
+const TOGETHER: usize = 1 << 25;
+
+/// The outputs `[m, k]` on samples `[m, d]`, some samples at a time.
+fn outputs(machine: &SavedMachine, kernel: &dyn Kernel, inputs: ArrayView2<f64>) -> Result<Array2<f64>, Error> {
+    let rows = (TOGETHER / machine.support.len().max(1)).max(1);
+    let mut outputs = Array2::zeros((inputs.nrows(), machine.intercepts.len()));
+    for (block, (inputs, mut out)) in
+        inputs.axis_chunks_iter(Axis(0), rows).zip(outputs.axis_chunks_iter_mut(Axis(0), rows)).enumerate()
+    {
+        let found = kernel.gram(inputs, machine.inputs.view()).map_err(Error::from);
+        let found = found.and_then(|gram| Ok(machine.outputs(gram.view())?));
+        out.assign(&found.map_err(|error| error.counted_from(block * rows))?);
+    }
+    Ok(outputs)
+}
+
 /// Runs the command.
 pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let unwritten = crate::signals::Job::unwritten();
@@ -59,11 +78,10 @@ pub(crate) fn predict_command(args: PredictArgs) -> Result<(), Error> {
     let unknown = labels.unknown();
     eprintln!("{}", understood::samples(&samples, labels));
     let outputs = if machine.support.is_empty() {
-        ndarray::Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
+        Array2::zeros((samples.inputs.nrows(), machine.intercepts.len())) + &machine.intercepts
     } else {
-        let gram = kernel.build()?.gram(samples.inputs.view(), machine.inputs.view());
-        let outputs = gram.map_err(Error::from).and_then(|gram| Ok(machine.outputs(gram.view())?));
-        outputs.map_err(|error| error.placed(&samples.origin))?
+        outputs(&machine, kernel.build()?.as_ref(), samples.inputs.view())
+            .map_err(|error| error.placed(&samples.origin))?
     };
     understood::warn_of_zeros(&outputs, samples.inputs.view());
     let probabilities = machine.probabilities(outputs.view());

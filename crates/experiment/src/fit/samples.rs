@@ -8,7 +8,7 @@ use clap::Args;
 use widenet_data::{Dataset, Form, Format, Known, Samples, Split};
 use widenet_machine::{Classes, SavedMachine};
 use widenet_model::Shape;
-use widenet_store::numbers::count;
+use widenet_store::numbers::{count, number};
 use widenet_store::text::quoted;
 
 use crate::config::{DataConfig, defaults};
@@ -50,11 +50,11 @@ pub(super) fn wrong_label(samples: &Samples, i: usize, problem: impl Display) ->
 
 /// The labels that are there as numbers, with the positions of their samples.
 pub(super) fn numbers(samples: &Samples) -> Result<Vec<(usize, f64)>, Error> {
-    let number = |(i, label): (usize, &str)| {
+    let value = |(i, label): (usize, &str)| {
         let value = label.parse().ok().filter(|value: &f64| value.is_finite());
         value.map(|value| (i, value)).ok_or_else(|| wrong_label(samples, i, "is not a finite number"))
     };
-    samples.target.known().map(number).collect()
+    samples.target.known().map(value).collect()
 }
 
 /// How a table was read, as a saved machine keeps it.
@@ -146,10 +146,13 @@ impl SampleArgs {
 fn forget_placeholders(samples: &mut Samples, classes: &[String]) {
     let libsvm = samples.origin.form.as_ref().is_some_and(|form| matches!(form.format, Format::Libsvm { .. }));
     let labels = &mut samples.target.labels;
-    for placeholder in ["0", "-1"].into_iter().filter(|label| libsvm && Classes::position(classes, label).is_none()) {
-        if !labels.is_empty() && labels.iter().all(|label| label.as_deref() == Some(placeholder)) {
+    let value = |label: &Option<String>| label.as_ref().and_then(|label| label.parse::<f64>().ok());
+    for placeholder in [0.0, -1.0] {
+        let is_class = Classes::position(classes, &number(placeholder)).is_some();
+        if libsvm && !is_class && !labels.is_empty() && labels.iter().all(|label| value(label) == Some(placeholder)) {
+            let shown = labels[0].take().unwrap_or_default();
             labels.clear();
-            samples.origin.notes.push(format!("{placeholder} in all lines stands for no label"));
+            samples.origin.notes.push(format!("{shown} in all lines stands for no label"));
         }
     }
 }

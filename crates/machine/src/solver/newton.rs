@@ -57,9 +57,18 @@ pub(super) fn solve(
             if stop == Stop::Converged {
                 return Ok(found);
             }
-            // A large kernel makes much of the rounding of these coefficients, less of the step's own.
-            let (own, own_gap) = state.feasible(&problem, iterations, stop);
-            return Ok(if own_gap < gap || gap.is_nan() { own } else { found });
+            // A large kernel makes much of the rounding of these coefficients, less of the step's own. The best machine
+            // is one of them, the best bound perhaps another's.
+            let [own, cut] = state.as_they_are(&problem, iterations, stop);
+            let dual = [&own, &cut, &found].map(|one| one.objectives.dual).into_iter().fold(0.0, f64::max);
+            let primal = |one: &Solution| one.objectives.primal;
+            let best = [found, cut, own].into_iter().min_by(|a, b| primal(a).total_cmp(&primal(b)));
+            let mut best = best.expect("there are three");
+            best.objectives.dual = dual;
+            if best.relative_gap().abs() <= options.tolerance {
+                best.stop = Stop::Converged;
+            }
+            return Ok(best);
         }
 
         let target = state.newton(&problem, careful)?;
@@ -149,17 +158,15 @@ impl State {
         Ok(Self { product, alpha, intercept: b })
     }
 
-    /// The coefficients as they are, cut to what the dual allows, and their relative gap.
-    fn feasible(&self, problem: &Problem, iterations: usize, stop: Stop) -> (Solution, f64) {
+    /// The coefficients as they are, and cut to what the dual allows.
+    fn as_they_are(&self, problem: &Problem, iterations: usize, stop: Stop) -> [Solution; 2] {
         let c = problem.objective.c();
         let cut = |(alpha, y): (&f64, &f64)| y * (y * alpha).clamp(0.0, c);
-        let coefficients: Array1<f64> = self.alpha.iter().zip(problem.labels).map(cut).collect();
-        let product = problem.gram.dot(&coefficients);
-        let intercept = self.intercept;
-        let (outputs, objectives) = problem.assess(&coefficients, product, intercept);
-        let gap = objectives.relative_gap().abs();
-        let stop = if gap <= problem.options.tolerance { Stop::Converged } else { stop };
-        (Solution { coefficients, intercept, outputs, objectives, iterations, stop }, gap)
+        let cut: Array1<f64> = self.alpha.iter().zip(problem.labels).map(cut).collect();
+        [(self.alpha.clone(), self.product.clone()), (cut.clone(), problem.gram.dot(&cut))].map(|(alpha, product)| {
+            let (outputs, objectives) = problem.assess(&alpha, product, self.intercept);
+            Solution { coefficients: alpha, intercept: self.intercept, outputs, objectives, iterations, stop }
+        })
     }
 
     fn towards(&self, target: &Self, step: f64) -> Self {

@@ -67,14 +67,14 @@ impl Ridge {
         let mut matrix = gram.to_owned();
         matrix.diag_mut().mapv_inplace(|value| value + added);
         let jitter = 1e-12 * gram.diag().sum();
-        let failed = |residual: f64, definite: bool| match added {
-            0.0 => MachineError::Singular { residual, jitter },
-            added if definite || added <= kernel_rounding(gram.diag()) => {
-                MachineError::BelowRounding { added, rounding: kernel_rounding(gram.diag()) }
-            }
-            added => MachineError::NoFactor { added },
+        let rounding = kernel_rounding(gram.diag());
+        let failed = |residual: Option<f64>| match (added, residual) {
+            (0.0, _) => MachineError::Singular { residual: residual.unwrap_or(f64::INFINITY), jitter },
+            (added, _) if added <= rounding => MachineError::BelowRounding { added, rounding },
+            (_, Some(residual)) => MachineError::Residual { residual, added, rounding },
+            (added, None) => MachineError::NoFactor { added },
         };
-        let factor = Cholesky::new(matrix).ok_or_else(|| failed(f64::INFINITY, false))?;
+        let factor = Cholesky::new(matrix).ok_or_else(|| failed(None))?;
         let apply = |alpha: &Array2<f64>| gram.dot(alpha) + &(alpha * added);
 
         let mut alpha = factor.solve(targets);
@@ -88,11 +88,13 @@ impl Ridge {
             intercepts = alpha.sum_axis(Axis(0)) / ones.sum();
             alpha = &alpha - &(ones * &intercepts);
         }
-        let norm = |matrix: &Array2<f64>| matrix.iter().map(|value| value * value).sum::<f64>().sqrt();
-        let size = norm(&targets.to_owned()).max(f64::MIN_POSITIVE);
+        // In units of the largest target, whose square may be beyond numbers.
+        let largest = targets.iter().fold(f64::MIN_POSITIVE, |most: f64, y| most.max(y.abs()));
+        let norm = |matrix: ArrayView2<f64>| matrix.iter().map(|value| (value / largest).powi(2)).sum::<f64>().sqrt();
+        let size = norm(targets).max(f64::MIN_POSITIVE);
         let mut left = &targets - &apply(&alpha) - &intercepts;
         for _ in 0..REFINEMENTS {
-            if added == 0.0 || norm(&left) <= FINE * size {
+            if added == 0.0 || norm(left.view()) <= FINE * size {
                 break;
             }
             alpha = &alpha + &factor.solve(left.view());
@@ -103,10 +105,11 @@ impl Ridge {
             }
             left = &targets - &rounding::products(gram, alpha.view()) - &(&alpha * added) - &intercepts;
         }
-        let residual = norm(&left) / size;
+        let residual = norm(left.view()) / size;
         // With regularisation the matrix is well conditioned unless lambda is rounding noise beside the kernel.
         if residual.is_nan() || residual > if added > 0.0 { ROUNDED } else { INTERPOLATES } {
-            return Err(failed(residual, true));
+            check_outputs(alpha.view())?;
+            return Err(failed(Some(residual)));
         }
         if intercept {
             // Labels that are all the same want nothing but the intercept: what was found instead is rounding.

@@ -113,7 +113,7 @@ pub(super) fn solve(
             if iterations >= options.max_iterations || best.gap() <= FINE || !small {
                 break (best, stop);
             }
-            let (found, steps) = machine.dense(gram.view(), rows, options, iterations);
+            let (found, steps) = machine.dense(gram.view(), rows, options);
             iterations += steps;
             let best = if found.gap() < best.gap() { found } else { best };
             let stop = if best.gap() <= options.tolerance { Stop::Converged } else { Stop::Rounding };
@@ -245,7 +245,7 @@ impl Machine<'_> {
     }
 
     /// By an interior point method and Newton steps on what it finds: the best that rounding allows, and the steps taken.
-    fn dense(&self, gram: ArrayView2<f64>, rows: &[f64], options: &Options, before: usize) -> (Candidate, usize) {
+    fn dense(&self, gram: ArrayView2<f64>, rows: &[f64], options: &Options) -> (Candidate, usize) {
         let n = self.labels.len();
         let mut steps = 0;
         let mut best: Option<Candidate> = None;
@@ -258,7 +258,7 @@ impl Machine<'_> {
             let pivot = (0..n).min_by(|&i, &j| rows[i * n + i].total_cmp(&rows[j * n + j])).unwrap_or(0);
             let kernel = if centred { Cow::Owned(centre(rows, n, pivot)) } else { Cow::Borrowed(rows) };
             let mut watch =
-                |taken, gap| options.tell("an interior point method's iterations", before + steps + taken, gap);
+                |taken, gap| options.tell("an interior point method's iterations", steps + taken, gap);
             let (mut alpha, taken) =
                 interior_point::minimise(&kernel, self.labels, self.problem, self.intercept, &mut watch);
             steps += taken;

@@ -107,7 +107,12 @@ impl Expectation {
                 narrow(doubles.clone().chain(doubles.map(|q| (1.0 + q).powf(-0.5))).collect())
             }
             Expectation::Gelu => narrow(squarable.clone().chain(squarable.map(|q| (1.0 + q).powf(-0.5))).collect()),
-            Expectation::Smooth(smooth) => narrow(smooth.marginals(&q.collect::<Vec<_>>())),
+            Expectation::Smooth(smooth) => {
+                // Beyond, products of inverses of scaled variances are below the normal numbers.
+                let largest = 1.0 / (64.0 * T::min_positive_value().wide().sqrt());
+                let countable = q.map(|q| if q < largest { q } else { f64::NAN });
+                narrow(smooth.marginals(&countable.collect::<Vec<_>>()))
+            }
         }
     }
 
