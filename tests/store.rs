@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -295,6 +295,7 @@ fn a_run_that_is_not_replaced_stays_as_it_was() {
         assert!(!refused.status.success());
         assert!(everything(&path.join("run")) == old, "{signal} {command:?}");
         if signal == "-KILL" {
+            std::fs::remove_dir_all(path.join("left")).ok();
             std::fs::rename(path.join(".run.new"), path.join("left")).unwrap();
         }
     }
@@ -399,10 +400,7 @@ fn too_little_address_space_is_refused() {
     let path = folder.path();
     succeeds(run(path, &["train", "train.toml", "--out", "run"]));
     let before = everything(path);
-    let limited = |kibibytes: u64, command: &str| {
-        let script = format!("ulimit -v {kibibytes}; exec {} {command}", env!("CARGO_BIN_EXE_widenet"));
-        Command::new("sh").current_dir(path).env("RAYON_NUM_THREADS", "2").args(["-c", &script]).output().unwrap()
-    };
+    let limited = |kibibytes: u64, command: &str| limited(path, kibibytes, command);
     let commands = ["certify run/machine.npz --n 4 --out new", "train train.toml --out new"];
     for command in commands {
         for kibibytes in [200_000, 250_000, 300_000, 350_000, 400_000] {
@@ -414,4 +412,43 @@ fn too_little_address_space_is_refused() {
         succeeds(limited(2_000_000, command));
         std::fs::remove_dir_all(path.join("new")).unwrap();
     }
+}
+
+/// The program with so much address space, and two threads.
+fn limited(path: &Path, kibibytes: u64, command: &str) -> Output {
+    let script = format!("ulimit -v {kibibytes}; exec {} {command}", env!("CARGO_BIN_EXE_widenet"));
+    Command::new("sh").current_dir(path).env("RAYON_NUM_THREADS", "2").args(["-c", &script]).output().unwrap()
+}
+
+/// A wide table fits, or is refused; so is a part of it that is said to fit.
+#[test]
+fn a_wide_table_fits_or_is_refused() {
+    let folder = folder();
+    let path = folder.path();
+    let rows = (0..300).map(|i| format!("{} {}:1 {}:0.5 20000:1\n", i % 2, i + 1, 400 + 7 * i));
+    std::fs::write(path.join("wide.svm"), rows.collect::<String>()).unwrap();
+    let options = "wide.svm --arch 'mlp = { hidden = [1] }' --force";
+    let commands = [
+        format!("fit {options} --out m.npz --c 1"),
+        "predict m.npz wide.svm --out p.csv --force".into(),
+        format!("fit {options} --out r.npz --loss squared --solver conjugate-gradients --lambda-mean 1e-3"),
+    ];
+    succeeds(limited(path, 4_000_000, &commands[0]));
+    let (mut fits, mut parts) = (0, 0);
+    for kibibytes in (450_000..950_000).step_by(50_000) {
+        for command in &commands {
+            let output = limited(path, kibibytes, command);
+            let said = stderr(&output);
+            let refused = |output: &Output| output.status.code() == Some(1) && stderr(output).contains("of memory");
+            assert!(output.status.success() || refused(&output), "{command} in {kibibytes} KiB: {said}");
+            fits += usize::from(output.status.success());
+            let part = said.split("the first ").nth(1).and_then(|rest| rest.split(' ').next());
+            if let Some(part) = part {
+                let output = limited(path, kibibytes, &format!("{command} --n {part}"));
+                assert!(output.status.success() || refused(&output), "{command} --n {part} in {kibibytes} KiB: {output:?}");
+                parts += 1;
+            }
+        }
+    }
+    assert!(fits > 0 && parts > 0);
 }

@@ -223,12 +223,12 @@ pub enum MachineError {
     Curvature(f64),
     /// A hard margin where there is none.
     #[error(
-        "the classes could not be separated (smallest y g(x) after {}: {}): the hard margin needs separable classes; try \
-         lambda_mean > 0",
-        count(*iterations, "iteration"), number(*margin)
+        "the classes could not be separated ({} after {}): the hard margin needs separable classes; try lambda_mean > 0",
+        if margin.is_finite() { format!("smallest y g(x) {}", number(*margin)) } else { "coefficients beyond all numbers".into() },
+        count(*iterations, "iteration")
     )]
     NotSeparable {
-        /// The smallest margin reached, at most 0.
+        /// The smallest margin reached, at most 0; not finite where coefficients grew beyond all numbers.
         margin: f64,
         /// Iterations until then.
         iterations: usize,

@@ -189,8 +189,11 @@ fn the_hard_margin_is_the_limit_of_small_regularisation() {
     let same = array![[1.0, 1.0], [1.0, 1.0]];
     let options = Options { max_iterations: 10_000, ..Options::default() };
     let free = Objective::new(0.0, 2).unwrap();
-    let error = solve(same.view(), array![1.0, -1.0].view(), LossConfig::Hinge, free, &options);
-    assert!(matches!(error, Err(MachineError::NotSeparable { .. })), "{error:?}");
+    for intercept in [false, true] {
+        let options = Options { intercept, ..options };
+        let error = solve(same.view(), array![1.0, -1.0].view(), LossConfig::Hinge, free, &options);
+        assert!(matches!(error, Err(MachineError::NotSeparable { .. })), "{error:?}");
+    }
 }
 
 #[test]

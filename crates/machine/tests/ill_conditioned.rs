@@ -112,3 +112,32 @@ fn a_huge_c_ends() {
         }
     }
 }
+
+/// Equal samples of both classes keep the losses above a bound however little is regularised, which the machine comes
+/// near: of a pair with both labels `2 log 2`.
+#[test]
+fn equal_samples_of_both_classes() {
+    let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..20_i32 {
+        let wave = |step: f64| (f64::from(i) * step).sin();
+        for copy in 0..2 {
+            inputs.push(vec![40.0 + 5.0 * wave(1.7), 50_000.0 * (1.0 + 0.6 * wave(2.9)), 12.0 * wave(0.6)]);
+            labels.push(if i % 4 == 0 || copy == 0 { 1.0 } else { -1.0 });
+        }
+    }
+    let (gram, labels, n) = (kernel(&inputs), Array1::from_vec(labels), inputs.len());
+    let least = 15.0 * 2.0 * 2.0_f64.ln();
+    for c in [1e4, 1e6, 1e8, 1e12] {
+        for intercept in [false, true] {
+            let objective = Objective::new(1.0 / (c * n as f64), n).unwrap();
+            let options = Options { intercept, ..Options::default() };
+            let found = solve(gram.view(), labels.view(), LossConfig::Logistic, objective, &options).unwrap();
+            let cost = found.objectives.primal / c;
+            // Rounding tells copies apart a little where coefficients are large. Beyond 1e6 what is regularised is below the
+            // rounding of the kernel, whose entries are up to 1e9: then it is no worse than no coefficients at all.
+            let most = if c <= 1e6 { 1.01 * least } else { (1.0 + 1e-9) * n as f64 * 2.0_f64.ln() };
+            assert!(cost > 0.99 * least && cost < most, "C = {c:e}, intercept {intercept}: {cost} for {least}");
+            assert!(found.objectives.dual <= found.objectives.primal * (1.0 + 1e-12));
+        }
+    }
+}

@@ -44,7 +44,8 @@ fn set_aside() -> u64 {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let threads =
         asked.filter(|&threads| threads > 0).or(std::thread::available_parallelism().ok().map(|n| n.get() as u64));
-    threads.unwrap_or(1).saturating_mul((2 * largest_cache()).saturating_add(64 << 20))
+    // The first thread computes as well.
+    threads.unwrap_or(1).saturating_add(1).saturating_mul((2 * largest_cache()).saturating_add(64 << 20))
 }
 
 /// Bytes of the largest cache of the first processor; 32 MiB where the system does not tell.

@@ -196,4 +196,15 @@ mod tests {
         let error = Ridge::solve(large.view(), array![[1.0], [-1.0]].view(), little, false).unwrap_err();
         assert!(error.to_string().contains("bring the features to one scale"), "{error}");
     }
+
+    #[test]
+    fn labels_have_any_size() {
+        let gram = array![[2.0, 1.0], [1.0, 2.0]];
+        let objective = Objective::new(1.0, 2).unwrap();
+        let solve = |y: f64| Ridge::solve(gram.view(), array![[y], [-y]].view(), objective, false);
+        // (K + 1) alpha = y: alpha = y / 2.
+        for y in [1e-300, 1e200, 1e300] {
+            assert!((solve(y).unwrap().coefficients[[0, 0]] / y - 0.5).abs() < 1e-14, "{y:e}");
+        }
+    }
 }

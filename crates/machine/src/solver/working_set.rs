@@ -127,7 +127,8 @@ pub(super) fn solve(
     };
     let outputs = found.outputs;
     let margin = labels.iter().zip(&outputs).map(|(y, g)| y * g).fold(f64::INFINITY, f64::min);
-    if objective.lambda() == 0.0 && (margin.is_nan() || margin <= 0.0) {
+    let separates = margin > 0.0 && outputs.iter().all(|output| output.is_finite());
+    if objective.lambda() == 0.0 && !separates {
         return Err(MachineError::NotSeparable { margin, iterations });
     }
     let Candidate { alpha: coefficients, intercept, objectives, .. } = found;

@@ -434,6 +434,17 @@ mod tests {
         assert_close(expect(Activation::Sine, 1e6, 1e6, 1e6), (0.5, 0.5));
         let (value, factor) = expect(Activation::Gelu, 1e8, 1e8, 1e8);
         assert!((value / 0.5e8 - 1.0).abs() < 1e-4 && (factor - 0.5).abs() < 1e-4);
+        // Where products of variances are beyond numbers nothing is returned that looks like one.
+        for activation in [Activation::Erf, Activation::Gelu, Activation::Tanh, Activation::Silu] {
+            let (value, factor) = expect(activation, 1e154, 1e154, 0.5e154);
+            assert!(value.is_nan() && factor.is_nan(), "{activation:?}: {value}, {factor}");
+        }
+        // tanh becomes the sign: (2 / pi) asin of the cosine, and (2 / pi) / sqrt(q q' - s^2) for the derivatives.
+        let (q, cosine) = (1e151, 0.5);
+        let (value, factor) = expect(Activation::Tanh, q, q, cosine * q);
+        assert!((value - 1.0 / 3.0).abs() < 1e-14, "{value}");
+        let expected = 2.0 / PI / (1.0 - cosine * cosine).sqrt();
+        assert!((factor * q / expected - 1.0).abs() < 1e-12, "{}", factor * q);
     }
 
     #[test]
