@@ -280,7 +280,11 @@ fn other_encodings_are_told() {
     );
     fails(fit(path, &["wide.csv"]), 1, "wide.csv:1: a byte 0");
     let output = fit(path, &["latin.csv", "--encoding", "latin-1"]);
-    assert!(said(&output).contains("(größe, b)") && said(&output).ends_with("; in Latin-1 (windows-1252)"), "{}", said(&output));
+    assert!(
+        said(&output).contains("(größe, b)") && said(&output).ends_with("; in Latin-1 (windows-1252)"),
+        "{}",
+        said(&output)
+    );
     json(output);
     // The machine knows.
     assert_eq!(json(predict(path, &["latin.csv"]))["score"]["accuracy"], 1.0);

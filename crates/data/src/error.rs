@@ -211,8 +211,9 @@ pub enum TableError {
     },
     /// The samples take more memory than there is.
     #[error(
-        "{samples} samples x {features} features take {}, but {} of memory are free; the first {fit} samples would fit",
-        readable(*needed), readable(*free)
+        "{samples} samples x {features} features take {}, but {} of memory are free{}",
+        readable(*needed), readable(*free),
+        if *fit > 0 { format!("; the first {fit} samples would fit") } else { String::new() }
     )]
     Size {
         /// How many samples, at most.

@@ -58,7 +58,8 @@ fn model_files_agree_with_scikit_learn() {
         let (hinge, pairs) = (LossConfig::Hinge, Scheme::OneVersusOne);
         let machines = Machines::of_classes(gram.view(), &classes, pairs, hinge, objective, &options).unwrap();
         let inputs = Array2::zeros((n, 0));
-        let ours = SavedMachine::new(&machines, classes.names().to_vec(), inputs.view().into(), hinge, objective).unwrap();
+        let ours =
+            SavedMachine::new(&machines, classes.names().to_vec(), inputs.view().into(), hinge, objective).unwrap();
         let text = ours.to_libsvm().unwrap();
         let lines = |text: &str, from: usize, to: usize| {
             text.lines().skip(from).take(to - from).map(String::from).collect::<Vec<_>>()

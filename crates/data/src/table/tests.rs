@@ -295,6 +295,9 @@ fn memory_is_asked_before_it_is_taken() {
     let size = TableError::Size { samples: 100, features: 2, needed: 14_400, free: 14_399, fit: 99 };
     assert_eq!(read(&csv, 14_399).unwrap_err(), size);
     assert!(read(&"1\n".repeat(1000), 1000).is_err());
+    assert!(size.to_string().ends_with("; the first 99 samples would fit"), "{size}");
+    let none = TableError::Size { samples: 100, features: 2, needed: 14_400, free: 100, fit: 0 };
+    assert!(none.to_string().ends_with(" are free"), "{none}");
     let size = TableError::Size { samples: 2, features: 101, needed: 1872, free: 1871, fit: 1 };
     assert_eq!(read("1 1:1\n-1 101:1\n", 1871).unwrap_err(), size);
     assert!(read("1 1:1\n-1 101:1\n", 1872).is_ok());

@@ -24,7 +24,7 @@ pub(super) fn solve(
     let n = labels.len();
     let lambda = objective.lambda();
     let problem = Problem { gram, labels, objective, options };
-    let mut state = State { alpha: Array1::zeros(n), product: Array1::zeros(n), intercept: 0.0 };
+    let mut state = State::nothing(n);
     let mut value = state.value(labels, lambda);
     let mut best_gap = f64::INFINITY;
     // Steps in a row that gained nothing that the objective's digits show.
@@ -57,13 +57,14 @@ pub(super) fn solve(
             if stop == Stop::Converged {
                 return Ok(found);
             }
-            // A large kernel makes much of the rounding of these coefficients, less of the step's own. The best machine
-            // is one of them, the best bound perhaps another's.
+            // A large kernel makes much of the rounding of these coefficients, less of the step's own, and may spoil both. The
+            // best machine is one of them, the best bound perhaps another's.
             let [own, cut] = state.as_they_are(&problem, iterations, stop);
+            let [nothing, _] = State::nothing(n).as_they_are(&problem, iterations, stop);
             let dual = [&own, &cut, &found].map(|one| one.objectives.dual).into_iter().fold(0.0, f64::max);
             let primal = |one: &Solution| one.objectives.primal;
-            let best = [found, cut, own].into_iter().min_by(|a, b| primal(a).total_cmp(&primal(b)));
-            let mut best = best.expect("there are three");
+            let best = [found, cut, own, nothing].into_iter().min_by(|a, b| primal(a).total_cmp(&primal(b)));
+            let mut best = best.expect("there are four");
             best.objectives.dual = dual;
             if best.relative_gap().abs() <= options.tolerance {
                 best.stop = Stop::Converged;
@@ -109,6 +110,11 @@ struct State {
 }
 
 impl State {
+    /// Without coefficients.
+    fn nothing(n: usize) -> Self {
+        Self { alpha: Array1::zeros(n), product: Array1::zeros(n), intercept: 0.0 }
+    }
+
     fn outputs(&self) -> Array1<f64> {
         &self.product + self.intercept
     }

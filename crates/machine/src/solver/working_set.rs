@@ -258,8 +258,7 @@ impl Machine<'_> {
             }
             let pivot = (0..n).min_by(|&i, &j| rows[i * n + i].total_cmp(&rows[j * n + j])).unwrap_or(0);
             let kernel = if centred { Cow::Owned(centre(rows, n, pivot)) } else { Cow::Borrowed(rows) };
-            let mut watch =
-                |taken, gap| options.tell("an interior point method's iterations", steps + taken, gap);
+            let mut watch = |taken, gap| options.tell("an interior point method's iterations", steps + taken, gap);
             let (mut alpha, taken) =
                 interior_point::minimise(&kernel, self.labels, self.problem, self.intercept, &mut watch);
             steps += taken;
