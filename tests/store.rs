@@ -324,6 +324,7 @@ fn a_refusal_leaves_nothing() {
         (&["train", "train.toml", "--set", "machine.kernel=empirical", "--set", large], &["train", "train.toml"]),
         (&["train", "train.toml", "--set", "architecture.mlp.hidden=[90000000000]"], &["train", "train.toml"]),
         (&["study", "study.toml", "--set", large], &["study", "study.toml"]),
+        (&["study", "study.toml", "--set", "architecture.mlp.sigma_w=1e-200"], &["study", "study.toml"]),
         (&["study", "study.toml", "--set", "study.gap.widths=[90000000000]"], &["study", "study.toml"]),
         (&["compare", "compare.toml", "--set", large], &["compare", "compare.toml"]),
     ];

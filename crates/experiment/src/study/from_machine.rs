@@ -37,7 +37,7 @@ struct Cell {
 
 /// Runs the study.
 pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result<Studied, Error> {
-    super::check_row(setup, &config.row)?;
+    super::check_row_with_kernel(setup, &config.row)?;
     crate::compare::check_seeds("study.from-machine.seeds", config.seeds.get())?;
     let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
@@ -51,7 +51,7 @@ pub fn run(setup: &Setup, config: &FromMachineConfig, places: &Places) -> Result
         crate::memory::check_weights(setup.config.backend, parameters, 4 * setup.config.precision.bytes(), what)?;
     }
     let folder = setup.folder(places)?;
-    let kernels = kernels(setup, config.row.kernel)?;
+    let kernels = kernels(setup, &config.row)?;
     let objective = Objective::new(config.row.lambda_mean, setup.data.train.len())?;
     let labels = setup.data.train.labels.view();
     let machine =

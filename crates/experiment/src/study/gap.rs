@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use widenet_machine::{Decay, Descent, Objective};
 use widenet_model::{Architecture, Network};
 use widenet_store::numbers::{count, decimals, number};
-use widenet_tangent::{LimitKernel, LimitKind};
 
 use super::{GapConfig, RowConfig, Setup, Studied, progress_bar};
-use crate::config::{KernelName, Regulariser};
+use crate::config::Regulariser;
 use crate::error::Error;
 use crate::judgement::with_width;
 use crate::plot::{Axis, Figure, Mark, Series};
@@ -79,7 +78,7 @@ pub fn run(setup: &Setup, config: &GapConfig, places: &Places) -> Result<Studied
 
     let mut done = Vec::new();
     for (index, row) in rows.into_iter().enumerate() {
-        let kernels = kernels(setup, row.kernel)?;
+        let kernels = kernels(setup, &row)?;
         let mut cells = Vec::new();
         for network in &networks {
             let width = network.width().expect("checked");
@@ -119,7 +118,7 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
     }
     crate::compare::check_seeds("study.gap.seeds", config.seeds.get())?;
     for row in rows {
-        super::check_row(setup, row)?;
+        super::check_row_with_kernel(setup, row)?;
     }
     let networks = config.widths.iter().map(|&width| setup.architecture.with_width(width));
     let networks: Vec<Architecture> = networks.collect::<Result<_, _>>()?;
@@ -132,16 +131,11 @@ fn check(setup: &Setup, config: &GapConfig, rows: &[RowConfig]) -> Result<Vec<Ar
 }
 
 /// The limit kernel of a row on the data.
-pub(super) fn kernels(setup: &Setup, kernel: KernelName) -> Result<Kernels, Error> {
-    let kind = match kernel {
-        KernelName::Limit => LimitKind::Ntk,
-        KernelName::Nngp => LimitKind::Nngp,
-        KernelName::Empirical => return Err(Error::Setting("a study's rows have kernel `limit` or `nngp`".into())),
-    };
+pub(super) fn kernels(setup: &Setup, row: &RowConfig) -> Result<Kernels, Error> {
     let (n, test) = (setup.data.train.len(), setup.data.test.len() as u64);
     // The training matrix with a factor or a copy of it, and that of the test samples.
     crate::memory::check_samples(n, "data.train", |n| (8 * n).saturating_mul(2 * n + test))?;
-    Kernels::of(&LimitKernel::new(&setup.architecture, kind)?, &setup.data)
+    Kernels::of(&super::limit(setup, row)?, &setup.data)
 }
 
 /// The regularisation of the machine whose decay a network of this width has: all of it, the share `1/m` that

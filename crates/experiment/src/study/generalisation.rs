@@ -52,7 +52,7 @@ impl Side {
 
 /// Runs the study.
 pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Result<Studied, Error> {
-    super::check_row(setup, &config.row)?;
+    super::check_row_with_kernel(setup, &config.row)?;
     if config.deltas.is_empty() {
         return Err(Error::Setting("study.generalisation: at least one delta is needed".into()));
     }
@@ -61,7 +61,7 @@ pub fn run(setup: &Setup, config: &GeneralisationConfig, places: &Places) -> Res
     }
     let folder = setup.folder(places)?;
     let progress = progress_bar(2 * config.row.steps(&setup.config.training));
-    let kernels = kernels(setup, config.row.kernel)?;
+    let kernels = kernels(setup, &config.row)?;
     let labels = (setup.data.train.labels.clone(), setup.data.test.labels.clone());
     let random = (coins(setup.config.seed, 0, labels.0.len()), coins(setup.config.seed, 1, labels.1.len()));
     progress.set_message("the labels");

@@ -14,10 +14,12 @@ use widenet_data::Split;
 use widenet_machine::{Decay, Descent, Objective, check_labels};
 use widenet_model::{Architecture, Network, Node, Shape};
 use widenet_store::numbers::count;
+use widenet_tangent::{LimitKernel, LimitKind};
 
 use crate::config::KernelName;
 use crate::data_source;
 use crate::error::Error;
+use crate::kernel::check_images;
 use crate::report::Report;
 use crate::run_folder::{self, Early, Existing, RunFolder, check_config};
 use crate::train::{Finished, Places};
@@ -97,12 +99,28 @@ fn check_row(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
     if let (Some(warning), Some(_)) = (row.parameters.mismatch(row.kernel), setup.architecture.width()) {
         eprintln!("warning: row {:?}: {warning}", row.name);
     }
+    limit_kind(row).map(drop)
+}
+
+/// [`check_row`] where the row's limit kernel is needed.
+fn check_row_with_kernel(setup: &Setup, row: &RowConfig) -> Result<(), Error> {
+    check_row(setup, row)?;
+    check_images(&limit(setup, row)?, &[&setup.data.train, &setup.data.test])
+}
+
+/// The limit kernel of a row.
+fn limit(setup: &Setup, row: &RowConfig) -> Result<LimitKernel, Error> {
+    Ok(LimitKernel::new(&setup.architecture, limit_kind(row)?)?)
+}
+
+fn limit_kind(row: &RowConfig) -> Result<LimitKind, Error> {
     match row.kernel {
+        KernelName::Limit => Ok(LimitKind::Ntk),
+        KernelName::Nngp => Ok(LimitKind::Nngp),
         KernelName::Empirical => Err(Error::Setting(format!(
             "study: row {:?} has kernel `empirical`, but `limit` or `nngp` is needed",
             row.name
         ))),
-        _ => Ok(()),
     }
 }
 

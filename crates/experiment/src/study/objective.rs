@@ -80,7 +80,7 @@ impl Found {
 /// Runs the study.
 pub fn run(setup: &Setup, config: &ObjectiveConfig, places: &Places) -> Result<Studied, Error> {
     for row in &config.rows {
-        super::check_row(setup, row)?;
+        super::check_row_with_kernel(setup, row)?;
         if row.lambda_mean == 0.0 {
             return Err(Error::Setting(format!("study.objective: row {:?} needs lambda_mean > 0", row.name)));
         }
@@ -128,7 +128,7 @@ fn measure(setup: &Setup, config: &ObjectiveConfig, row: &RowConfig, progress: &
     let (data, training) = (&setup.data, &setup.config.training);
     let (labels, n) = (data.train.labels.view(), data.train.len());
     let (loss, rate) = (row.loss.loss(), row.learning_rate(training));
-    let kernels = kernels(setup, row.kernel)?;
+    let kernels = kernels(setup, row)?;
     let objective = Objective::new(row.lambda_mean, n)?;
     let lambda = objective.lambda();
     let solution =
