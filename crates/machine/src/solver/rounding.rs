@@ -4,7 +4,7 @@ use faer::traits::pulp::Arch;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::duality::Objectives;
-use crate::loss::Loss;
+use crate::loss::{Labels, Loss};
 use crate::objective::Objective;
 
 /// How far plain sums may be from the outputs of a kernel `[n, n]` on its own samples, `[n]`: a few units in the last
@@ -71,7 +71,16 @@ pub(super) fn assess(
     let c = objective.c();
     // To the side where the rest of an output leads: at a kink it makes a difference.
     let cost = |((&z, &rest), &y): ((&f64, &f64), &f64)| {
-        let beside = z + 2.0 * f64::EPSILON * z.abs() * rest.signum();
+        let (z, rest, y) = match loss.labels() {
+            Labels::Classes => (z, rest, y),
+            // These are losses of `y - z`, and that difference is rounded too.
+            Labels::Values => {
+                let (difference, rest) = (y - z, lost(y, -z) - rest);
+                (0.0, -lost(difference, rest), difference + rest)
+            }
+        };
+        let size = z.abs().max(y.abs());
+        let beside = if size > 0.0 { z + 2.0 * f64::EPSILON * size * rest.signum() } else { rest };
         loss.value(z, y) + rest * loss.derivative(beside, y)
     };
     let losses: f64 = outputs.iter().zip(&rests).zip(labels).map(cost).sum();
@@ -153,7 +162,7 @@ fn dot(a: &[f64], b: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::{Hinge, Squared};
+    use crate::loss::{EpsilonInsensitive, Hinge, Squared};
     use ndarray::array;
 
     #[test]
@@ -182,5 +191,23 @@ mod tests {
             doubtful(&errors, alpha.view(), 1.0, loss, objective, 1e-8)
         };
         assert!(doubt(&Hinge, 1e16) && !doubt(&Hinge, 1.0) && !doubt(&Squared, 1e10));
+    }
+
+    #[test]
+    fn a_difference_that_rounding_takes_to_the_tube_costs() {
+        // y - z = 1 + 2^-20 + 2^-60, which is 1 + 2^-20 when it is rounded: the tube.
+        let (tube, beyond) = (1.0 + 2.0_f64.powi(-20), 2.0_f64.powi(-60));
+        let z = -(2.0_f64.powi(-20) + beyond);
+        let (loss, objective) = (EpsilonInsensitive::new(tube).unwrap(), Objective::new(1.0, 1).unwrap());
+        for sign in [1.0, -1.0] {
+            let (alpha, labels) = (array![sign * z], array![sign]);
+            let (_, found) = assess(array![[1.0]].view(), alpha.view(), 0.0, labels.view(), &loss, objective);
+            assert!((found.primal / (z * z / 2.0 + beyond) - 1.0).abs() < 1e-15, "{found:?}");
+        }
+        // No tube: an output of 1 + 2^-60, which is 1 when it is rounded. C = 2^60 makes as much of it as of the norm.
+        let (loss, objective) = (EpsilonInsensitive::new(0.0).unwrap(), Objective::new(beyond / 2.0, 2).unwrap());
+        let (both, gram) = (array![1.0, 1.0], array![[1.0, beyond], [beyond, 1.0]]);
+        let (_, found) = assess(gram.view(), both.view(), 0.0, both.view(), &loss, objective);
+        assert!((found.primal - 3.0).abs() < 1e-15, "{found:?}");
     }
 }
