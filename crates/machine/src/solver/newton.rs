@@ -58,15 +58,18 @@ pub(super) fn solve(
                 return Ok(found);
             }
             // A large kernel makes much of the rounding of these coefficients, less of the step's own, and may spoil both. The
-            // best machine is one of them, the best bound perhaps another's.
+            // machine with the smallest gap is taken, unless another is better by far than its bound tells.
             let [own, cut] = state.as_they_are(&problem, iterations, stop);
             let [nothing, _] = State::nothing(n).as_they_are(&problem, iterations, stop);
-            let dual = [&own, &cut, &found].map(|one| one.objectives.dual).into_iter().fold(0.0, f64::max);
-            let primal = |one: &Solution| one.objectives.primal;
-            let best = [found, cut, own, nothing].into_iter().min_by(|a, b| primal(a).total_cmp(&primal(b)));
-            let mut best = best.expect("there are four");
-            best.objectives.dual = dual;
-            if best.relative_gap().abs() <= options.tolerance {
+            let gap = |one: &Solution| match one.relative_gap().abs() {
+                gap if gap.is_nan() => f64::INFINITY,
+                gap => gap,
+            };
+            let known = if gap(&cut) < gap(&found) { cut } else { found };
+            let cheap = if own.objectives.primal < nothing.objectives.primal { own } else { nothing };
+            let far = known.objectives.primal.is_nan() || cheap.objectives.primal < known.objectives.primal / 2.0;
+            let mut best = if far { cheap } else { known };
+            if gap(&best) <= options.tolerance {
                 best.stop = Stop::Converged;
             }
             return Ok(best);
